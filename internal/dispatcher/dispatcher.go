@@ -1,0 +1,451 @@
+// Package dispatcher is the freestanding handler that the kernel starts at every execution of a foreign executable
+// (docs/architecture.md, "Dispatch"). It is entered without the Go runtime: no heap, no goroutine, no map, no string
+// building, only raw system calls and static buffers, so that it costs what a C program of its size costs.
+//
+// It promises to end in an execve of what the exec map names (or of the emulator), with arguments, environment, working
+// directory and descriptors unchanged; it knows nothing of policy and asks the broker when the map has no entry.
+//
+// binfmt_misc starts it (flags POCF) as
+//
+//	argv[0]  the registered interpreter's name: /.cr/ARCH/entry
+//	argv[1]  the executable's path, as the kernel was given it
+//	argv[2]  the original argv[0]
+//	argv[3:] the original arguments
+//
+// with AT_EXECFD in the auxiliary vector holding the opened executable.
+//
+// Executed by its own name, without AT_EXECFD, the same file is the ordinary program: one image serves as dispatcher
+// and as the entry for builtins and stubs.
+//
+// Because every function here runs before the runtime exists, the package must stay free of imports (but unsafe), of
+// pointers written to globals (write barriers) and of anything that may grow the stack.
+package dispatcher
+
+import "unsafe"
+
+// Magic is the system-call number that carries requests to the broker: no kernel assigns it, the sandbox's seccomp
+// filter turns it into a user notification. Its first argument is one of the Request numbers.
+const Magic = 0x4352
+
+// Requests to the broker.
+const (
+	// RequestMiss (fd, applet *byte): decide for the executable open at fd, called as applet (NUL-terminated base
+	// name, at most 255 bytes). Answers 0 when the exec map has an entry now, else an error number.
+	RequestMiss = 1
+	// RequestEmulator (): a descriptor of a static emulator for this architecture, or an error number. The second
+	// argument points at the dispatcher's own name ("/.cr/ARCH/entry").
+	RequestEmulator = 2
+)
+
+// exitCannotRun is the exit code when nothing could be executed; the shell's convention.
+const exitCannotRun = 126
+
+const maxPath = 4096
+
+var (
+	tls  [256]byte
+	stat [256]byte
+
+	// path is where the name to execute is put together: the map's directory, the executable's path, its key.
+	path [3*maxPath + 512]byte
+	cpu  [64]byte
+
+	procLink = [40]byte{'/', '.', 'c', 'r', '/', 'p', 'r', 'o', 'c', '/', 's', 'e', 'l', 'f', '/', 'f', 'd', '/'}
+	logName  = [10]byte{'/', '.', 'c', 'r', '/', 'l', 'o', 'g'}
+	cpuFlag  = [5]byte{'-', 'c', 'p', 'u'}
+	argFlag  = [3]byte{'-', '0'}
+	message  = [...]byte{'c', 'r', 'o', 's', 's', 'r', 'o', 'o', 't', ':', ' ', 'c', 'a', 'n', 'n', 'o', 't', ' ', 'e', 'x', 'e', 'c', 'u', 't', 'e', ' '}
+	tail     = [...]byte{':', ' ', 'n', 'o', ' ', 'e', 'm', 'u', 'l', 'a', 't', 'o', 'r', ' ', 'i', 'n', ' ', 'r', 'e', 'a', 'c', 'h', '\n'}
+	empty    [1]byte
+)
+
+const procLinkLen = 18
+
+// syscall6 is the raw system call; the result is the kernel's (errors as small negative numbers).
+//
+//go:noescape
+func syscall6(nr, a, b, c, d, e, f uintptr) uintptr
+
+// entry is where the kernel starts the copy of our executable (entry_*.s); never called from Go.
+func entry()
+
+// entryPoint is the address of entry, laid down by the linker.
+var entryPoint uintptr
+
+// Entry returns the virtual address of the freestanding entry in this executable.
+func Entry() uintptr { return entryPoint }
+
+// at is the address p as a pointer: the words and strings that the kernel laid on the stack are no Go objects.
+//
+//go:nosplit
+func at(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }
+
+//go:nosplit
+func load(p uintptr, i int) uintptr { return *(*uintptr)(at(p + uintptr(i)*8)) }
+
+//go:nosplit
+func store(p uintptr, i int, v uintptr) { *(*uintptr)(at(p + uintptr(i)*8)) = v }
+
+// poke writes a byte without a bounds check (whose panic would not fit on the budget of nosplit stack).
+//
+//go:nosplit
+func poke(p uintptr, i int, b byte) { *(*byte)(at(p + uintptr(i))) = b }
+
+//go:nosplit
+func byteAt(p uintptr, i int) byte { return *(*byte)(at(p + uintptr(i))) }
+
+// put writes one byte of path and returns the next index; past the end it only counts.
+//
+//go:nosplit
+func put(n int, b byte) int {
+	if uint(n) < uint(len(path)) {
+		path[n] = b
+	}
+	return n + 1
+}
+
+// end terminates path after n bytes.
+//
+//go:nosplit
+func end(n int) { put(n, 0) }
+
+// putString appends the NUL-terminated string at p.
+//
+//go:nosplit
+func putString(n int, p uintptr) int {
+	for i := 0; ; i++ {
+		b := byteAt(p, i)
+		if b == 0 {
+			return n
+		}
+		n = put(n, b)
+	}
+}
+
+// putDecimal appends v in decimal.
+//
+//go:nosplit
+func putDecimal(n int, v uint64) int {
+	div := uint64(1)
+	for v/div >= 10 {
+		div *= 10
+	}
+	for ; div > 0; div /= 10 {
+		n = put(n, '0'+byte(v/div%10))
+	}
+	return n
+}
+
+// baseName returns the address of what follows the last slash of the string at p, without a login shell's dash.
+//
+//go:nosplit
+func baseName(p uintptr) uintptr {
+	base := p
+	for i := 0; ; i++ {
+		b := byteAt(p, i)
+		if b == 0 {
+			break
+		}
+		if b == '/' {
+			base = p + uintptr(i) + 1
+		}
+	}
+	if byteAt(base, 0) == '-' {
+		base++
+	}
+	return base
+}
+
+//go:nosplit
+func equal(p, q uintptr) bool {
+	for i := 0; ; i++ {
+		a := byteAt(p, i)
+		if a != byteAt(q, i) {
+			return false
+		}
+		if a == 0 {
+			return true
+		}
+	}
+}
+
+// scriptArgument returns the address of the script's path when this looks like the execution of a script by absolute
+// path (argv[1], or argv[2] behind one option other than -c), else 0.
+//
+//go:nosplit
+func scriptArgument(argv uintptr, argc int) uintptr {
+	if argc < 4 {
+		return 0
+	}
+	a := load(argv, 3)
+	if byteAt(a, 0) == '-' && byteAt(a, 1) != 'c' && argc > 4 {
+		a = load(argv, 4)
+	}
+	if byteAt(a, 0) != '/' {
+		return 0
+	}
+	return a
+}
+
+// start dispatches, and returns only when it wasn't binfmt_misc that started the process. It is called by entry with the address of the initial stack: argc, argv, NULL, envp, NULL, auxv.
+//
+//go:nosplit
+func start(sp uintptr) {
+	argc := int(load(sp, 0))
+	argv := sp + 8
+	env := argv + uintptr(argc+1)*8
+	aux := env
+	for load(aux, 0) != 0 {
+		aux += 8
+	}
+	aux += 8
+	var fd uintptr
+	var secure bool
+	for ; load(aux, 0) != 0; aux += 16 {
+		switch load(aux, 0) {
+		case 2: // AT_EXECFD
+			fd = load(aux, 1)
+		case 23: // AT_SECURE
+			secure = load(aux, 1) != 0
+		}
+	}
+	if fd == 0 {
+		return // executed by its own name: entry goes on as the ordinary program
+	}
+	if argc < 3 {
+		fail(argv, argc)
+	}
+	if secure {
+		keepFileCapabilities()
+	}
+	syscall6(sysFcntl, fd, 2 /* F_SETFD */, 1 /* FD_CLOEXEC */, 0, 0, 0)
+
+	key := name(load(argv, 0), fd)
+	if key > 0 {
+		record(key, load(argv, 2))
+		dispatch(argv, argc, env, key)
+		applet := baseName(load(argv, 2))
+		if syscall6(Magic, RequestMiss, fd, appletOf(argv, argc, applet), 0, 0, 0) == 0 {
+			dispatch(argv, argc, env, key)
+		}
+	}
+	emulateByDescriptor(argv, argc, env)
+	fail(argv, argc)
+}
+
+// name puts the exec map's name of the executable at fd into path ("/.cr/ARCH/exec" + its path + "/" + its key) and
+// returns the length, 0 when the executable has no path in this root.
+//
+//go:nosplit
+func name(self, fd uintptr) int {
+	n := 0
+	last := 0
+	for i := 0; ; i++ {
+		b := byteAt(self, i)
+		if b == 0 {
+			break
+		}
+		n = put(n, b)
+		if b == '/' {
+			last = n
+		}
+	}
+	n = last
+	n = put(n, 'e')
+	n = put(n, 'x')
+	n = put(n, 'e')
+	n = put(n, 'c')
+
+	d := procLinkLen
+	for div := uintptr(100000); div > 0; div /= 10 {
+		if (fd >= div || div == 1) && d < len(procLink)-1 {
+			poke(uintptr(unsafe.Pointer(&procLink)), d, '0'+byte(fd/div%10))
+			d++
+		}
+	}
+	poke(uintptr(unsafe.Pointer(&procLink)), d, 0)
+	got := int(syscall6(sysReadlinkat, atFdcwd, uintptr(unsafe.Pointer(&procLink)), uintptr(unsafe.Pointer(&path))+uintptr(n), maxPath, 0, 0))
+	if got <= 0 || got >= maxPath || byteAt(uintptr(unsafe.Pointer(&path)), n) != '/' {
+		return 0
+	}
+	n += got
+	if int(syscall6(sysFstat, fd, uintptr(unsafe.Pointer(&stat)), 0, 0, 0, 0)) != 0 {
+		return 0
+	}
+	n = put(n, '/')
+	st := uintptr(unsafe.Pointer(&stat))
+	n = putDecimal(n, uint64(load(st, statSize)))
+	n = put(n, '-')
+	n = putDecimal(n, uint64(load(st, statMtime)))
+	n = put(n, '-')
+	n = putDecimal(n, uint64(load(st, statMtime+1)))
+	if n+512 >= len(path) {
+		return 0
+	}
+	end(n)
+	return n
+}
+
+// record appends one line "map name TAB argv[0]" to the run's record; a full or missing record is nobody's problem.
+//
+//go:nosplit
+func record(key int, arg0 uintptr) {
+	fd := syscall6(sysOpenat, atFdcwd, uintptr(unsafe.Pointer(&logName)), 0x80401 /* O_WRONLY|O_APPEND|O_CLOEXEC */, 0, 0, 0)
+	if int(fd) < 0 {
+		return
+	}
+	n := put(key, '\t')
+	base := baseName(arg0)
+	for i := 0; i < 64 && byteAt(base, i) != 0; i++ {
+		n = put(n, byteAt(base, i))
+	}
+	n = put(n, '\n')
+	syscall6(sysWrite, fd, uintptr(unsafe.Pointer(&path)), uintptr(n), 0, 0, 0)
+	syscall6(sysClose, fd, 0, 0, 0, 0, 0)
+	end(key)
+}
+
+// appletOf returns the address of a multi-call program's applet: the base name that it was called by, or argv[1] when
+// that is the executable's own base name (the last component but one of path).
+//
+//go:nosplit
+func appletOf(argv uintptr, argc int, called uintptr) uintptr {
+	if argc > 3 && equal(called, baseName(load(argv, 1))) && byteAt(load(argv, 3), 0) != '-' && byteAt(load(argv, 3), 0) != 0 {
+		first := load(argv, 3)
+		if baseName(first) == first {
+			return first
+		}
+	}
+	return called
+}
+
+// dispatch tries the exec map's entries for this executable; it returns when there is none.
+//
+//go:nosplit
+func dispatch(argv uintptr, argc int, env uintptr, key int) {
+	native := argv + 16
+	if script := scriptArgument(argv, argc); script != 0 {
+		n := put(key, '.')
+		n = put(n, 'i')
+		n = putString(n, script)
+		n = put(n, 0)
+		if n <= len(path) {
+			syscall6(sysExecve, uintptr(unsafe.Pointer(&path)), native, env, 0, 0, 0)
+		}
+	}
+	tryBoth(argv, env, key)
+	n := put(key, '.')
+	n = put(n, 'm')
+	n = put(n, '/')
+	n = putString(n, appletOf(argv, argc, baseName(load(argv, 2))))
+	if n+3 < len(path) {
+		tryBoth(argv, env, n)
+	}
+	end(key)
+}
+
+// tryBoth executes path[:n] as a native program, then path[:n]+".e" as a wish for emulation.
+//
+//go:nosplit
+func tryBoth(argv, env uintptr, n int) {
+	if uint(n)+3 > uint(len(path)) {
+		return
+	}
+	end(n)
+	syscall6(sysExecve, uintptr(unsafe.Pointer(&path)), argv+16, env, 0, 0, 0)
+	end(put(put(n, '.'), 'e'))
+	// The entry is a symlink to the emulator: executing it with the emulator's arguments is the emulation.
+	readModel(load(argv, 0))
+	vector := emulation(argv)
+	syscall6(sysExecve, uintptr(unsafe.Pointer(&path)), vector, env, 0, 0, 0)
+	restore(argv)
+	end(n)
+}
+
+// emulation lays the emulator's arguments in front of argv[3:], over argc and the words below it, which entry left
+// free: emulator, [-cpu, model,] -0, the original argv[0], the executable's path. It returns the vector's address.
+//
+//go:nosplit
+func emulation(argv uintptr) uintptr {
+	self, file, arg0 := load(argv, 0), load(argv, 1), load(argv, 2)
+	savedSelf, savedFile, savedArg0 = self, file, arg0
+	store(argv, 2, file)
+	store(argv, 1, arg0)
+	store(argv, 0, uintptr(unsafe.Pointer(&argFlag)))
+	vector := argv - 8
+	if cpu[0] != 0 {
+		store(vector, 0, uintptr(unsafe.Pointer(&cpu)))
+		store(vector, -1, uintptr(unsafe.Pointer(&cpuFlag)))
+		vector -= 16
+	}
+	store(vector, 0, self)
+	return vector
+}
+
+// The words of the vector that emulation overwrites; uintptrs, so that no write barrier is needed.
+var savedSelf, savedFile, savedArg0 uintptr
+
+//go:nosplit
+func restore(argv uintptr) {
+	store(argv, 0, savedSelf)
+	store(argv, 1, savedFile)
+	store(argv, 2, savedArg0)
+}
+
+// readModel reads the CPU model for the emulator into cpu: the text of the symlink "cpu" beside the dispatcher.
+//
+//go:nosplit
+func readModel(self uintptr) {
+	// The name is put together in stat, which is not needed any more once the key is known.
+	name := uintptr(unsafe.Pointer(&stat))
+	last := 0
+	for i := 0; i < len(stat)-8 && byteAt(self, i) != 0; i++ {
+		poke(name, i, byteAt(self, i))
+		if byteAt(self, i) == '/' {
+			last = i + 1
+		}
+	}
+	poke(name, last, 'c')
+	poke(name, last+1, 'p')
+	poke(name, last+2, 'u')
+	poke(name, last+3, 0)
+	got := int(syscall6(sysReadlinkat, atFdcwd, uintptr(unsafe.Pointer(&stat)), uintptr(unsafe.Pointer(&cpu)), uintptr(len(cpu)-1), 0, 0))
+	if got <= 0 || got >= len(cpu) {
+		got = 0
+	}
+	poke(uintptr(unsafe.Pointer(&cpu)), got, 0)
+}
+
+// emulateByDescriptor asks the broker for the emulator's descriptor: the way for roots without the hidden directory
+// (a nested chroot) and for executables without a name.
+//
+//go:nosplit
+func emulateByDescriptor(argv uintptr, argc int, env uintptr) {
+	fd := syscall6(Magic, RequestEmulator, load(argv, 0), 0, 0, 0, 0)
+	if int(fd) < 0 {
+		return
+	}
+	readModel(load(argv, 0))
+	vector := emulation(argv)
+	syscall6(sysExecveat, fd, uintptr(unsafe.Pointer(&empty)), vector, env, 0x1000 /* AT_EMPTY_PATH */, 0)
+	restore(argv)
+}
+
+// fail says what could not be executed and ends the process.
+//
+//go:nosplit
+func fail(argv uintptr, argc int) {
+	syscall6(sysWrite, 2, uintptr(unsafe.Pointer(&message)), uintptr(len(message)), 0, 0, 0)
+	if argc > 1 {
+		p := load(argv, 1)
+		n := 0
+		for n < maxPath && byteAt(p, n) != 0 {
+			n++
+		}
+		syscall6(sysWrite, 2, p, uintptr(n), 0, 0, 0)
+	}
+	syscall6(sysWrite, 2, uintptr(unsafe.Pointer(&tail)), uintptr(len(tail)), 0, 0, 0)
+	for {
+		syscall6(sysExitGroup, exitCannotRun, 0, 0, 0, 0, 0)
+	}
+}

@@ -1,0 +1,24 @@
+package dispatcher
+
+// System-call numbers and the layout of struct stat (in words of 8 bytes) on x86-64.
+const (
+	sysWrite      = 1
+	sysClose      = 3
+	sysFstat      = 5
+	sysExecve     = 59
+	sysFcntl      = 72
+	sysGetuid     = 102
+	sysGetgid     = 104
+	sysGeteuid    = 107
+	sysGetegid    = 108
+	sysCapget     = 125
+	sysCapset     = 126
+	sysPrctl      = 157
+	sysExitGroup  = 231
+	sysOpenat     = 257
+	sysReadlinkat = 267
+	sysExecveat   = 322
+
+	statSize  = 6
+	statMtime = 11
+)
