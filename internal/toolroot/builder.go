@@ -1,0 +1,270 @@
+package toolroot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/crossroot/crossroot/internal/relocate"
+)
+
+// builder writes the files of a collection.
+type builder struct {
+	*collection
+	o      Options
+	owners map[string]owner
+
+	mu    sync.Mutex // guards what follows
+	done  int
+	total int
+}
+
+// output is what became of an item.
+type output struct {
+	changes []relocate.Change
+	applets []string
+	words   int // places where the CPU's name was found
+	err     error
+}
+
+func newBuilder(c *collection, o Options) *builder {
+	files := make(map[string]bool, len(c.items))
+	for _, it := range c.items {
+		if it.real != "" {
+			files[it.real] = true
+		}
+	}
+	return &builder{collection: c, o: o, owners: owners(c.src, files)}
+}
+
+// base writes everything but what differs per target.
+func (b *builder) base(ctx context.Context, dir string) error {
+	var items []*item
+	for _, it := range b.items {
+		if it.identity == "" {
+			items = append(items, it)
+		}
+	}
+	results, err := b.write(ctx, dir, items)
+	if err != nil {
+		return err
+	}
+	x := Index{
+		Format: format, Source: b.src.Name(), Host: b.host.Name, LibDir: b.libDir, Loader: b.loader,
+		Perl: b.perl, Skipped: b.skipped, Tools: []Tool{},
+	}
+	for i, it := range items {
+		x.Files++
+		x.Bytes += it.info.Size
+		switch err := results[i].err; {
+		case err != nil:
+			x.Skipped = append(x.Skipped, Skip{it.real, err.Error()})
+		case it.program:
+			x.Tools = append(x.Tools, b.tool(it, results[i]))
+		}
+	}
+	if err := b.writeFiles(dir, items, results); err != nil {
+		return err
+	}
+	return writeJSON(filepath.Join(dir, indexName), x)
+}
+
+// variant writes the programs and libraries that have the CPU's name compiled
+// in, of those families in which it could be replaced.
+func (b *builder) variant(ctx context.Context, dir string) error {
+	var items []*item
+	for _, it := range b.items {
+		if it.identity != "" {
+			items = append(items, it)
+		}
+	}
+	results, err := b.write(ctx, dir, items)
+	if err != nil {
+		return err
+	}
+	unfit := b.unfit(items, results)
+	tools := []Tool{}
+	for i, it := range items {
+		if reason := unfit[it.identity]; reason != "" {
+			if err := os.Remove(filepath.Join(dir, it.dest)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("build tool root: %w", err)
+			}
+			results[i].err = errors.New(reason)
+		}
+		if it.program {
+			t := b.tool(it, results[i])
+			if results[i].err != nil {
+				t.Unavailable = results[i].err.Error()
+			}
+			tools = append(tools, t)
+		}
+	}
+	if err := b.writeFiles(dir, items, results); err != nil {
+		return err
+	}
+	return writeJSON(filepath.Join(dir, indexName), tools)
+}
+
+// unfit says for each family why it can't be used, if it can't.
+func (b *builder) unfit(items []*item, results []output) map[string]string {
+	found := map[string]int{}
+	reasons := map[string]string{}
+	for i, it := range items {
+		found[it.identity] += results[i].words
+		if errors.Is(results[i].err, relocate.ErrDoesNotFit) {
+			reasons[it.identity] = fmt.Sprintf("identity does not fit: %q can't take the place of %q, which is compiled in",
+				b.o.Target.Debian, b.host.Debian)
+		}
+	}
+	for name, n := range found {
+		switch {
+		case b.o.Target.Debian == "":
+			reasons[name] = "identity does not fit: Debian has no name for " + b.o.Target.Name
+		case n == 0:
+			reasons[name] = "identity does not fit: the name " + b.host.Debian + " was not found in it"
+		}
+	}
+	return reasons
+}
+
+func (b *builder) tool(it *item, out output) Tool {
+	own := b.owners[it.real]
+	names := slices.Clone(it.names)
+	slices.Sort(names)
+	names = slices.DeleteFunc(slices.Compact(names), func(n string) bool { return n == it.real })
+	return Tool{
+		Path: hidden + it.dest, Source: it.real, Names: names, Size: it.info.Size, BuildID: it.buildID, Static: it.static,
+		Package: own.name, PackageVersion: own.version, Applets: out.applets, Identity: it.identity,
+	}
+}
+
+// writeFiles writes the list of all files.
+func (b *builder) writeFiles(dir string, items []*item, results []output) error {
+	list := []File{}
+	for i, it := range items {
+		if results[i].err != nil {
+			continue
+		}
+		own := b.owners[it.real]
+		f := File{Path: it.dest, Source: it.real, Size: it.info.Size, Package: own.name, Version: own.version, Rewrites: results[i].changes}
+		list = append(list, f)
+	}
+	return writeJSON(filepath.Join(dir, filesName), list)
+}
+
+// write writes the items below dir, on all CPUs. A file that can't be relocated
+// is left out and has its error in the result; other errors end it.
+func (b *builder) write(ctx context.Context, dir string, items []*item) ([]output, error) {
+	for _, it := range items {
+		if err := os.MkdirAll(filepath.Join(dir, path.Dir(it.dest)), 0o755); err != nil {
+			return nil, fmt.Errorf("build tool root: %w", err)
+		}
+	}
+	b.done, b.total = 0, len(items)
+	results := make([]output, len(items))
+	next := make(chan int)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := range next {
+				if ctx.Err() != nil {
+					continue
+				}
+				out, err := b.writeItem(dir, items[i])
+				if err != nil {
+					cancel(err)
+				}
+				results[i] = out
+				b.progress(items[i].dest)
+			}
+		})
+	}
+	for i := range items {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, fmt.Errorf("build tool root: %w", err)
+	}
+	return results, nil
+}
+
+func (b *builder) progress(what string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.done++
+	if b.o.Progress != nil {
+		b.o.Progress(b.done, b.total, what)
+	}
+}
+
+// writeItem writes one file. out.err is the file's own fault.
+func (b *builder) writeItem(dir string, it *item) (out output, err error) {
+	name := filepath.Join(dir, it.dest)
+	if it.link != "" {
+		return out, os.Symlink(it.link, name)
+	}
+	content, err := b.content(it)
+	if err != nil {
+		return out, err
+	}
+	mode := fs.FileMode(0o644)
+	if it.elf {
+		if it.program {
+			out.applets = Applets(it.real, content)
+		}
+		if it.program || it.kind == relocate.Loader {
+			mode = 0o755
+		}
+		rules := relocate.Rules{LibDir: b.libDir, Kind: it.kind}
+		rules.Words = words(it.identity, b.host, b.o.Target, &out.words)
+		if out.changes, out.err = relocate.Rewrite(content, rules); out.err != nil {
+			return out, nil
+		}
+	}
+	return out, writeNew(name, content, mode)
+}
+
+// content reads a file, which must not have changed since it was collected.
+func (b *builder) content(it *item) ([]byte, error) {
+	f, err := b.src.Open(it.real)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	content := make([]byte, it.info.Size)
+	if _, err := io.ReadFull(f, content); err != nil {
+		return nil, fmt.Errorf("read %s: %w", f.Name(), err)
+	}
+	if now, err := b.src.Stat(it.real); err != nil || now != it.info {
+		return nil, fmt.Errorf("read %s: changed while the tool root was built", f.Name())
+	}
+	return content, nil
+}
+
+// writeNew makes a file with exactly this mode, whatever the umask.
+func writeNew(name string, content []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if err2 := f.Close(); err == nil {
+		err = err2
+	}
+	return err
+}

@@ -1,0 +1,159 @@
+package toolroot
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/crossroot/crossroot/internal/arch"
+	"github.com/crossroot/crossroot/internal/kernel/rootfs"
+)
+
+// ErrOwner says that the cache belongs to somebody else, who could put
+// anything into it.
+var ErrOwner = errors.New("owned by another user, or writable by others")
+
+// cache is the directory where tool roots are kept:
+//
+//	lock                       held while something is built or deleted
+//	source-ID                  stamp of a source; ID is made from its path
+//	root-KEY/base              the tool root
+//	root-KEY/variant-ARCH      what differs per target
+//	root-KEY/in-use            locked (shared) by whoever uses it
+//	tmp-*                      being built, or left by one who was killed
+type cache struct{ dir string }
+
+// openCache makes the directory if necessary and checks whose it is.
+func openCache(dir string) (*cache, error) {
+	if dir == "" {
+		return nil, errors.New("open cache: no directory")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make cache: %w", err)
+	}
+	dir = filepath.Join(dir, "tools")
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("make cache: %w", err)
+	}
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err := checkOwner(d); err != nil {
+			return nil, err
+		}
+	}
+	return &cache{dir}, nil
+}
+
+func checkOwner(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return &os.PathError{Op: "open cache", Path: dir, Err: err}
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		if err := unix.Stat(dir, &st); err != nil {
+			return &os.PathError{Op: "open cache", Path: dir, Err: err}
+		}
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return &os.PathError{Op: "open cache", Path: dir, Err: unix.ENOTDIR}
+	case int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0:
+		return &os.PathError{Op: "open cache", Path: dir, Err: ErrOwner}
+	}
+	return nil
+}
+
+func (c *cache) stampName(root string) string {
+	sum := sha256.Sum256([]byte(root))
+	return filepath.Join(c.dir, "source-"+hex.EncodeToString(sum[:8]))
+}
+
+func (c *cache) rootDir(key string) string { return filepath.Join(c.dir, "root-"+key) }
+
+func variantName(target arch.Arch) string { return "variant-" + target.Name }
+
+// current gives the tool root of an unchanged source.
+func (c *cache) current(root string, target arch.Arch) (*Root, error) {
+	src, err := rootfs.Open(root)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = src.Close() }()
+	key, err := checkStamp(c.stampName(root), src)
+	if err != nil {
+		return nil, err
+	}
+	return c.use(key, target)
+}
+
+// use opens a tool root that is ready.
+func (c *cache) use(key string, target arch.Arch) (*Root, error) {
+	if key == "" || strings.Contains(key, "/") {
+		return nil, errStale
+	}
+	dir := c.rootDir(key)
+	inUse, err := os.OpenFile(filepath.Join(dir, "in-use"), os.O_RDONLY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open tool root: %w", err)
+	}
+	r := &Root{Key: key, Base: filepath.Join(dir, "base"), Variant: filepath.Join(dir, variantName(target)), inUse: inUse}
+	if err = flock(inUse, unix.LOCK_SH|unix.LOCK_NB); err == nil {
+		r.Index, err = ReadIndex(r.Base, r.Variant)
+	}
+	if err != nil {
+		_ = inUse.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// lock waits until nobody else builds or deletes.
+func (c *cache) lock(ctx context.Context) (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(c.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock cache: %w", err)
+	}
+	for {
+		switch err := flock(f, unix.LOCK_EX|unix.LOCK_NB); {
+		case err == nil:
+			return func() { _ = f.Close() }, nil
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			_ = f.Close()
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			_ = f.Close()
+			return nil, fmt.Errorf("wait for another crossroot that builds a tool root: %w", ctx.Err())
+		case <-time.After(30 * time.Millisecond):
+		}
+	}
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		err := unix.Flock(int(f.Fd()), how)
+		if err == nil {
+			return nil
+		}
+		if err != unix.EINTR {
+			return &os.PathError{Op: "lock", Path: f.Name(), Err: err}
+		}
+	}
+}
+
+// sweep deletes what builders that were killed left. The lock is held.
+func (c *cache) sweep() {
+	left, _ := filepath.Glob(filepath.Join(c.dir, "tmp-*")) // the pattern is right
+	for _, name := range left {
+		_ = os.RemoveAll(name) // tried again next time
+	}
+}

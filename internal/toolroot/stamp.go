@@ -1,0 +1,114 @@
+package toolroot
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/crossroot/crossroot/internal/kernel/rootfs"
+)
+
+// stamp is what the cache remembers of a source: the state of everything that
+// its tool root was made from. As a file it is a line for the format and the
+// key, then a line for each path: f (file or link) or d (directory), mode, size,
+// time, inode, path.
+type stamp struct {
+	key   string
+	files map[string]rootfs.Info
+	dirs  map[string]rootfs.Info
+}
+
+// errStale says that a source changed.
+var errStale = errors.New("the source changed")
+
+// stampOf the collection. The key depends on all files, not on directories, in
+// which things that don't matter come and go.
+func stampOf(c *collection) stamp {
+	sum := sha256.New()
+	fmt.Fprintln(sum, format, c.host.Name, c.loader, c.libDir)
+	for _, it := range c.items {
+		fmt.Fprintf(sum, "%s\x00%s\x00%s\x00%v\x00%s\n", it.dest, it.link, it.real, it.names, it.identity)
+	}
+	for _, name := range sortedNames(c.sources) {
+		fmt.Fprintf(sum, "%s\n", line("f", name, c.sources[name]))
+	}
+	return stamp{hex.EncodeToString(sum.Sum(nil))[:24], c.sources, c.dirs}
+}
+
+func sortedNames(m map[string]rootfs.Info) []string {
+	names := make([]string, 0, len(m))
+	for n := range m {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func line(kind, name string, i rootfs.Info) string {
+	return fmt.Sprintf("%s %d %d %d %d %s", kind, i.Mode, i.Size, i.MTime, i.Inode, name)
+}
+
+func (s stamp) bytes() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%d %s\n", format, s.key)
+	for _, name := range sortedNames(s.files) {
+		b.WriteString(line("f", name, s.files[name]) + "\n")
+	}
+	for _, name := range sortedNames(s.dirs) {
+		b.WriteString(line("d", name, s.dirs[name]) + "\n")
+	}
+	b.WriteString("end\n")
+	return b.Bytes()
+}
+
+// checkStamp reads a stamp and compares it with the source as it is. It is
+// what every start waits for, so it keeps nothing.
+func checkStamp(name string, src *rootfs.Root) (key string, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", fmt.Errorf("read stamp: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	lines := bufio.NewScanner(f)
+	if !lines.Scan() {
+		return "", errStale
+	}
+	version, key, _ := strings.Cut(lines.Text(), " ")
+	if version != strconv.Itoa(format) {
+		return "", errStale
+	}
+	for lines.Scan() {
+		text := lines.Text()
+		if text == "end" {
+			return key, nil
+		}
+		was, path, ok := parseLine(text)
+		if !ok {
+			return "", errStale
+		}
+		if now, err := src.Stat(path); err != nil || now != was {
+			return "", errStale
+		}
+	}
+	return "", errStale // cut short
+}
+
+func parseLine(text string) (i rootfs.Info, path string, ok bool) {
+	fields := strings.SplitN(text, " ", 6)
+	if len(fields) != 6 {
+		return i, "", false
+	}
+	mode, err1 := strconv.ParseUint(fields[1], 10, 32)
+	size, err2 := strconv.ParseInt(fields[2], 10, 64)
+	mtime, err3 := strconv.ParseInt(fields[3], 10, 64)
+	inode, err4 := strconv.ParseUint(fields[4], 10, 64)
+	return rootfs.Info{Mode: uint32(mode), Size: size, MTime: mtime, Inode: inode}, fields[5],
+		err1 == nil && err2 == nil && err3 == nil && err4 == nil
+}
