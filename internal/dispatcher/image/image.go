@@ -4,6 +4,7 @@
 package image
 
 import (
+	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,6 +23,9 @@ const (
 // ErrPositionIndependent: the entry's address in the file can't be known from a relocated value.
 var ErrPositionIndependent = errors.New("this executable is position independent: build crossroot without -buildmode=pie")
 
+// ErrDynamic: the dispatcher runs in roots that have no loader for it.
+var ErrDynamic = errors.New("this executable is dynamically linked: build crossroot with CGO_ENABLED=0")
+
 // Write copies the executable self to w with the dispatcher's entry point in place of the runtime's.
 func Write(w io.Writer, self *os.File) error {
 	header := make([]byte, 64)
@@ -30,6 +34,9 @@ func Write(w io.Writer, self *os.File) error {
 	}
 	if binary.LittleEndian.Uint16(header[offsetType:]) != typeExec {
 		return ErrPositionIndependent
+	}
+	if dynamic, err := hasInterpreter(self); err != nil || dynamic {
+		return errors.Join(err, ErrDynamic)
 	}
 	binary.LittleEndian.PutUint64(header[offsetEntry:], uint64(dispatcher.Entry()))
 	if _, err := w.Write(header); err != nil {
@@ -43,4 +50,17 @@ func Write(w io.Writer, self *os.File) error {
 		return fmt.Errorf("write dispatcher: %w", err)
 	}
 	return nil
+}
+
+func hasInterpreter(self *os.File) (bool, error) {
+	f, err := elf.NewFile(self)
+	if err != nil {
+		return false, fmt.Errorf("read program headers of %s: %w", self.Name(), err)
+	}
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -1,0 +1,140 @@
+// Package broker answers what processes inside ask through the seccomp listener: what runs in place of an executable
+// (it owns the exec map), an emulator's descriptor, the CPU's name, harmless device nodes. It promises that a request
+// gains its maker nothing but what the policy says of the file that the kernel shows; nothing a peer says about itself
+// is believed. It knows nothing of how the sandbox was made or what becomes of the changes.
+package broker
+
+import (
+	"os"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/crossroot/crossroot/internal/arch"
+	"github.com/crossroot/crossroot/internal/dispatcher"
+	"github.com/crossroot/crossroot/internal/kernel/seccomp"
+	"github.com/crossroot/crossroot/internal/policy"
+	"github.com/crossroot/crossroot/internal/protocol"
+	"github.com/crossroot/crossroot/internal/toolroot"
+)
+
+// Options of a broker.
+type Options struct {
+	Root      *os.File // the target root as it was before the run
+	Target    arch.Arch
+	Host      arch.Arch
+	Policy    *policy.Policy
+	Fidelity  policy.Fidelity
+	Tools     *toolroot.Index // nil: no tool root
+	Emulators map[string]bool // architectures that an emulator is there for
+	Dispatch  bool            // false: the host runs the target itself
+}
+
+// Broker serves one run.
+type Broker struct {
+	Options
+	listener *seccomp.Listener
+	done     chan struct{}
+
+	mu        sync.Mutex
+	decisions map[string]*decided // by exec-map name
+	rows      int                 // numbered decisions under /.cr/do
+	nodes     map[string]protocol.Node
+	refused   []string
+	scripts   bool
+	versions  versionCache
+	perl      perlState
+}
+
+// decided is a decision with what the report wants of it.
+type decided struct {
+	path, applet string
+	decision     policy.Decision
+}
+
+// New makes the broker and the parts of the exec map that exist before anything runs.
+func New(o Options) (*Broker, error) {
+	b := &Broker{Options: o, decisions: map[string]*decided{}, nodes: map[string]protocol.Node{}, done: make(chan struct{})}
+	if !o.Dispatch {
+		return b, nil
+	}
+	return b, b.mapScripts()
+}
+
+// Serve answers requests until no process with the filter is left.
+func (b *Broker) Serve(l *seccomp.Listener) {
+	b.listener = l
+	go func() {
+		defer close(b.done)
+		for {
+			r, err := l.Receive()
+			if err != nil {
+				return
+			}
+			go b.answer(r)
+		}
+	}()
+}
+
+// Close waits for the last answer; call it when pid 1 has ended.
+func (b *Broker) Close() {
+	b.closeWatches()
+	if b.listener != nil {
+		<-b.done
+		b.listener.Close()
+	}
+}
+
+// answer serves one request. A maker that is gone meanwhile is nobody's problem.
+func (b *Broker) answer(r seccomp.Request) {
+	switch r.Call {
+	case seccomp.CallUname:
+		b.uname(r)
+	case seccomp.CallMknod:
+		b.mknod(r, unix.AT_FDCWD, r.Args[0], uint32(r.Args[1]), r.Args[2])
+	case seccomp.CallMknodat:
+		b.mknod(r, int(int32(r.Args[0])), r.Args[1], uint32(r.Args[2]), r.Args[3])
+	case seccomp.CallMagic:
+		switch r.Args[0] {
+		case dispatcher.RequestMiss:
+			_ = b.listener.Answer(r.ID, 0, b.miss(r))
+		case dispatcher.RequestEmulator:
+			b.emulator(r)
+		default:
+			_ = b.listener.Answer(r.ID, 0, unix.EINVAL)
+		}
+	default:
+		_ = b.listener.Answer(r.ID, 0, unix.ENOSYS)
+	}
+}
+
+// emulator hands over the emulator of the architecture whose dispatcher asks.
+func (b *Broker) emulator(r seccomp.Request) {
+	name, err := readString(r.PID, r.Args[1], 64)
+	if err != nil {
+		_ = b.listener.Answer(r.ID, 0, unix.EFAULT)
+		return
+	}
+	for a := range b.Emulators {
+		if name == protocol.HiddenDir+"/"+a+"/entry" {
+			f, err := os.Open(protocol.HiddenDir + "/" + a + "/qemu")
+			if err != nil {
+				break
+			}
+			defer f.Close()
+			if b.listener.AnswerFD(r.ID, f) == nil {
+				b.count("(descriptor)", policy.Decision{Outcome: policy.Emulate, Reason: "executed where the hidden directory can't be seen (nested chroot), or without a name"})
+			}
+			return
+		}
+	}
+	_ = b.listener.Answer(r.ID, 0, unix.ENOENT)
+}
+
+// count notes an execution that the record can't hold.
+func (b *Broker) count(path string, d policy.Decision) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.decisions["?"+strconv.Itoa(len(b.decisions))] = &decided{path: path, decision: d}
+}

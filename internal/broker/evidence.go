@@ -1,0 +1,195 @@
+package broker
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/crossroot/crossroot/internal/elfimage"
+	"github.com/crossroot/crossroot/internal/kernel/fd"
+	"github.com/crossroot/crossroot/internal/policy"
+	"github.com/crossroot/crossroot/internal/toolroot"
+)
+
+// versionCache keeps what was found out about packages of the target; an upgrade replaces the changelog that it was
+// read from, so that the entry is keyed by that file's state.
+type versionCache map[string]string
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+// evidence finds the versions of a program on both sides: the Debian package's, from its changelog (which changes with
+// the package's files, and is there before the package database during a bootstrap) or from the database; else what
+// the executables themselves say.
+func (b *Broker) evidence(row policy.Row, e *executable, tool toolroot.Tool) (policy.Evidence, error) {
+	name := row.Package
+	if name == "" {
+		name = tool.Package
+	}
+	if tool.Package != "" && name == tool.Package {
+		if v, how := b.packageVersion(name); v != "" {
+			return policy.Evidence{Target: v, Tool: tool.PackageVersion, How: how}, nil
+		}
+	}
+	if row.VersionPattern == "" {
+		return policy.Evidence{Tool: tool.PackageVersion}, nil
+	}
+	pattern, err := regexp.Compile(row.VersionPattern)
+	if err != nil {
+		return policy.Evidence{}, err
+	}
+	target, err := embedded(e.file, pattern)
+	if err != nil {
+		return policy.Evidence{}, err
+	}
+	f, err := os.Open(tool.Path)
+	if err != nil {
+		return policy.Evidence{}, err
+	}
+	defer f.Close()
+	native, err := embedded(f, pattern)
+	return policy.Evidence{Target: target, Tool: native, How: "the executables' own text"}, err
+}
+
+// embedded searches an executable's strings for a version.
+func embedded(f *os.File, pattern *regexp.Regexp) (string, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	image, err := elfimage.Open(f, info.Size())
+	if err != nil {
+		return "", err
+	}
+	found := ""
+	err = image.Strings(func(_ int64, s string) bool {
+		if m := pattern.FindStringSubmatch(s); m != nil {
+			found = m[1]
+		}
+		return found == ""
+	})
+	return found, err
+}
+
+// packageVersion is the version of a Debian package in the target, and where that was found.
+func (b *Broker) packageVersion(name string) (version, how string) {
+	if strings.ContainsAny(name, "/\x00") || name == "" {
+		return "", ""
+	}
+	for _, file := range []string{"changelog.Debian.gz", "changelog.gz"} {
+		if v := b.changelogVersion("usr/share/doc/"+name+"/"+file, name); v != "" {
+			return v, "changelog of package " + name
+		}
+	}
+	if v := b.databaseVersion(name); v != "" {
+		return v, "package " + name
+	}
+	if v := b.archiveVersion(name); v != "" {
+		return v, "archive of package " + name
+	}
+	return "", ""
+}
+
+// changelogVersion reads the first line of a changelog: "source (version) suite; urgency=…". A binary package whose
+// version differs from its source's (perl-base of perl: the same; but gcc's libraries not) is left to the database.
+func (b *Broker) changelogVersion(file, name string) string {
+	f, err := fd.OpenRegular(b.Root, file)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return ""
+	}
+	line := make([]byte, 256)
+	n, err := io.ReadFull(z, line)
+	if err != nil && err != io.ErrUnexpectedEOF {
+		return ""
+	}
+	source, rest, ok := bytes.Cut(line[:n], []byte(" ("))
+	version, _, closed := bytes.Cut(rest, []byte(")"))
+	if !ok || !closed || bytes.ContainsAny(source, "\n") || bytes.ContainsAny(version, " \n") {
+		return ""
+	}
+	return string(version)
+}
+
+// databaseVersion looks a package up in dpkg's status, and in the updates that dpkg hasn't merged into it yet.
+func (b *Broker) databaseVersion(name string) string {
+	const limit = 64 << 20
+	version := ""
+	files := []string{"var/lib/dpkg/status"}
+	if updates, err := fd.Readdirnames(b.Root, "var/lib/dpkg/updates"); err == nil {
+		for _, u := range updates {
+			files = append(files, "var/lib/dpkg/updates/"+u)
+		}
+	}
+	for _, file := range files {
+		text, err := fd.ReadFile(b.Root, file, limit)
+		if err != nil {
+			continue
+		}
+		if v := stanzaVersion(text, name); v != "" {
+			version = v
+		}
+	}
+	return version
+}
+
+// stanzaVersion returns the Version of a package's stanza, if the package's files are there.
+func stanzaVersion(text []byte, name string) string {
+	at := bytes.Index(text, []byte("Package: "+name+"\n"))
+	if at < 0 || (at > 0 && text[at-1] != '\n') {
+		return ""
+	}
+	stanza := text[at:]
+	if end := bytes.Index(stanza, []byte("\n\n")); end >= 0 {
+		stanza = stanza[:end]
+	}
+	version := ""
+	for _, line := range bytes.Split(stanza, []byte{'\n'}) {
+		if v, ok := bytes.CutPrefix(line, []byte("Version: ")); ok {
+			version = string(v)
+		}
+		if s, ok := bytes.CutPrefix(line, []byte("Status: ")); ok {
+			switch words := bytes.Fields(s); {
+			case len(words) != 3:
+				return ""
+			case string(words[2]) == "not-installed" || string(words[2]) == "config-files":
+				return ""
+			}
+		}
+	}
+	return version
+}
+
+// archiveVersion finds the one archive of a package that a bootstrap left in apt's cache.
+func (b *Broker) archiveVersion(name string) string {
+	names, err := fd.Readdirnames(b.Root, "var/cache/apt/archives")
+	if err != nil {
+		return ""
+	}
+	found := ""
+	for _, n := range names {
+		rest, ok := strings.CutPrefix(n, name+"_")
+		if !ok || !strings.HasSuffix(rest, ".deb") {
+			continue
+		}
+		version, _, ok := strings.Cut(rest, "_")
+		if !ok {
+			continue
+		}
+		version = strings.ReplaceAll(version, "%3a", ":")
+		if found != "" && found != version {
+			return ""
+		}
+		found = version
+	}
+	return found
+}

@@ -1,0 +1,231 @@
+package broker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/crossroot/crossroot/internal/arch"
+	"github.com/crossroot/crossroot/internal/elfimage"
+	"github.com/crossroot/crossroot/internal/kernel/seccomp"
+	"github.com/crossroot/crossroot/internal/policy"
+	"github.com/crossroot/crossroot/internal/protocol"
+)
+
+// miss decides for an executable that the exec map doesn't know and writes the entry; 0 when there is one now. What
+// the peer contributes is a descriptor and a name for the applet: path, size, time and content are the kernel's word.
+func (b *Broker) miss(r seccomp.Request) unix.Errno {
+	applet, err := readString(r.PID, r.Args[2], 255)
+	if err != nil || strings.Contains(applet, "/") || applet == "." || applet == ".." {
+		applet = ""
+	}
+	file, err := descriptor(r.PID, int(int32(r.Args[1])))
+	if err != nil {
+		return number(err)
+	}
+	defer file.Close()
+	if !b.listener.Valid(r.ID) {
+		return unix.ESRCH
+	}
+	e, err := b.examine(file)
+	if err != nil {
+		return number(err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.enter(e, applet); err != nil {
+		return number(err)
+	}
+	return 0
+}
+
+// executable is a foreign executable as the kernel shows it.
+type executable struct {
+	file *os.File
+	path string // from the run's root
+	key  string // size and time of modification, as the dispatcher spells them
+	arch arch.Arch
+	libc string
+}
+
+// examine looks at the file behind a descriptor.
+func (b *Broker) examine(file *os.File) (*executable, error) {
+	name, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(file.Fd())))
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || !strings.HasPrefix(name, "/") {
+		return nil, unix.ENOEXEC
+	}
+	e := &executable{file: file, path: name, key: fmt.Sprintf("%d-%d-%d", st.Size, st.Mtim.Sec, st.Mtim.Nsec)}
+	image, err := elfimage.Open(file, st.Size)
+	if err != nil {
+		return nil, unix.ENOEXEC
+	}
+	a, ok := arch.IdentifyProgram(image.Header, image.Interp())
+	if !ok {
+		return nil, unix.ENOEXEC
+	}
+	e.arch = a
+	e.libc = libcOf(image.Interp())
+	return e, nil
+}
+
+// libcOf names the C library by its program interpreter.
+func libcOf(interpreter string) string {
+	base := path.Base(interpreter)
+	switch {
+	case interpreter == "":
+		return ""
+	case strings.HasPrefix(base, "ld-musl"):
+		return "musl"
+	case strings.HasPrefix(base, "ld-uClibc"):
+		return "uclibc"
+	}
+	return "glibc"
+}
+
+// enter decides and writes the exec map's entry (under the lock).
+func (b *Broker) enter(e *executable, applet string) error {
+	dir := b.mapDir(e.arch) + "/exec" + e.path
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	entry := dir + "/" + e.key
+	d := b.decide(e, "")
+	if d.Interpreter {
+		if err := symlink(b.mapDir(e.arch)+"/script", entry+".i"); err != nil {
+			return err
+		}
+	}
+	name := e.path
+	if d.Multicall {
+		if applet == "" {
+			return unix.ENOENT
+		}
+		d = b.decide(e, applet)
+		if err := os.Mkdir(entry+".m", 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+		entry += ".m/" + applet
+		name += " " + applet
+	} else {
+		applet = ""
+	}
+	b.decisions[entry] = &decided{path: e.path, applet: applet, decision: d}
+	return b.write(entry, e.arch, e.path, applet, d)
+}
+
+func (b *Broker) mapDir(a arch.Arch) string { return protocol.HiddenDir + "/" + a.Name }
+
+// write makes the entry for a decision.
+func (b *Broker) write(entry string, a arch.Arch, file, applet string, d policy.Decision) error {
+	switch {
+	case len(d.ByArgs) > 0 || d.Outcome == policy.Builtin || d.Outcome == policy.Stub || d.Outcome == policy.Deny:
+		to, err := b.order(a, file, applet, d)
+		if err != nil {
+			return err
+		}
+		return symlink(to, entry)
+	case d.Outcome == policy.Native:
+		return symlink(d.Native, entry)
+	case !b.Emulators[a.Name]:
+		to, err := b.order(a, file, applet, d)
+		if err != nil {
+			return err
+		}
+		return symlink(to, entry)
+	}
+	return symlink(b.mapDir(a)+"/qemu", entry+".e")
+}
+
+func symlink(to, name string) error {
+	if err := os.Symlink(to, name); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// Order is what crossroot's own entry inside does for one decision: the content of /.cr/do/N.json.
+type Order struct {
+	Arch     string // of the target's executable
+	Path     string // of the executable or script
+	Applet   string `json:",omitempty"`
+	Script   bool   `json:",omitempty"`
+	Emulator bool   // there is one
+	CPU      string `json:",omitempty"`
+	Decision policy.Decision
+}
+
+// order lays an order down and returns the name to execute for it.
+func (b *Broker) order(a arch.Arch, file, applet string, d policy.Decision) (string, error) {
+	return b.lay(Order{Arch: a.Name, Path: file, Applet: applet, Emulator: b.Emulators[a.Name], CPU: a.QemuCPU, Decision: d})
+}
+
+func (b *Broker) lay(o Order) (string, error) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return "", err
+	}
+	b.rows++
+	name := protocol.HiddenDir + "/do/" + strconv.Itoa(b.rows)
+	if err := os.WriteFile(name+".json", text, 0o644); err != nil {
+		return "", err
+	}
+	return name, symlink("../self", name)
+}
+
+// mapScripts writes the entries of the scripts that the policy names.
+func (b *Broker) mapScripts() error {
+	for _, row := range b.Policy.Scripts() {
+		for _, program := range row.Programs {
+			for _, file := range scriptPaths(program) {
+				d := b.Policy.Decide(policy.Subject{Path: file, Script: true, Target: b.Target, Host: b.Host, Fidelity: b.Fidelity})
+				if d.Outcome == policy.Native && len(d.ByArgs) == 0 {
+					continue
+				}
+				to, err := b.lay(Order{Arch: b.Target.Name, Path: file, Script: true, Emulator: b.Emulators[b.Target.Name], CPU: b.Target.QemuCPU, Decision: d})
+				if err != nil {
+					return err
+				}
+				entry := b.mapDir(b.Target) + "/script" + file
+				if err := os.MkdirAll(path.Dir(entry), 0o755); err != nil {
+					return err
+				}
+				if err := symlink(to, entry); err != nil {
+					return err
+				}
+				b.decisions[entry] = &decided{path: file, decision: d}
+			}
+		}
+	}
+	return os.MkdirAll(b.mapDir(b.Target)+"/script", 0o755)
+}
+
+// scriptPaths are the absolute names that a row's program has in roots of every shape. Rows of scripts have no globs.
+func scriptPaths(program string) []string {
+	if !strings.Contains(program, "/") {
+		var all []string
+		for _, dir := range []string{"/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/"} {
+			all = append(all, dir+program)
+		}
+		return all
+	}
+	if rest, ok := strings.CutPrefix(program, "/usr/"); ok {
+		switch top, _, _ := strings.Cut(rest, "/"); top {
+		case "bin", "sbin", "lib":
+			return []string{program, "/" + rest}
+		}
+	}
+	return []string{program}
+}

@@ -1,0 +1,100 @@
+package broker
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"path"
+	"sort"
+	"strings"
+
+	"github.com/crossroot/crossroot/internal/policy"
+	"github.com/crossroot/crossroot/internal/protocol"
+)
+
+// Call is one line of the record that crossroot's own entry writes: what it decided by the arguments.
+type Call struct {
+	Path    string         `json:"p"`
+	Applet  string         `json:"a,omitempty"`
+	Outcome policy.Outcome `json:"o"`
+	Row     string         `json:"r,omitempty"`
+	Reason  string         `json:"w,omitempty"`
+	Args    []string       `json:"v,omitempty"`
+}
+
+// CallPrefix starts a line of the record that holds a Call as JSON.
+const CallPrefix = "!"
+
+// maxCalls bounds how many calls of one stub the report quotes.
+const maxCalls = 20
+
+// Programs adds the record up: which programs ran how, how often, the most frequent first. The record is written by
+// the dispatcher and by anyone inside; what doesn't fit the decisions made is passed over.
+func (b *Broker) Programs(record io.Reader) []protocol.Program {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	sums := map[string]*protocol.Program{}
+	add := func(p protocol.Program, args []string) {
+		key := string(p.Outcome) + "\x00" + p.Path + "\x00" + p.Applet
+		sum := sums[key]
+		if sum == nil {
+			sum = &p
+			sums[key] = sum
+		}
+		sum.Count++
+		if args != nil && len(sum.Calls) < maxCalls {
+			sum.Calls = append(sum.Calls, strings.Join(args, " "))
+		}
+	}
+	lines := bufio.NewScanner(record)
+	lines.Buffer(make([]byte, 1<<16), 1<<20)
+	for lines.Scan() {
+		line := lines.Bytes()
+		if rest, ok := bytes.CutPrefix(line, []byte(CallPrefix)); ok {
+			var c Call
+			if json.Unmarshal(rest, &c) == nil {
+				add(protocol.Program{Path: c.Path, Applet: c.Applet, Outcome: c.Outcome, Row: c.Row, Reason: c.Reason}, c.Args)
+			}
+			continue
+		}
+		entry, called, _ := strings.Cut(string(line), "\t")
+		d := b.decisions[entry]
+		if d == nil {
+			d = b.decisions[entry+".m/"+called]
+		}
+		if d == nil || goesOn(d.decision) {
+			continue // crossroot's own entry writes the line that counts
+		}
+		add(protocol.Program{Path: d.path, Applet: d.applet, Outcome: d.decision.Outcome, Row: d.decision.Row, Reason: d.decision.Reason, Near: d.decision.Near}, nil)
+	}
+	for name, d := range b.decisions {
+		if strings.HasPrefix(name, "?") {
+			add(protocol.Program{Path: d.path, Outcome: d.decision.Outcome, Reason: d.decision.Reason}, nil)
+		}
+	}
+	all := make([]protocol.Program, 0, len(sums))
+	for _, p := range sums {
+		all = append(all, *p)
+	}
+	sort.Slice(all, func(i, j int) bool {
+		if all[i].Count != all[j].Count {
+			return all[i].Count > all[j].Count
+		}
+		return all[i].Path+all[i].Applet < all[j].Path+all[j].Applet
+	})
+	return all
+}
+
+// goesOn reports whether crossroot's own entry takes over, which writes a line of its own.
+func goesOn(d policy.Decision) bool {
+	return len(d.ByArgs) > 0 || d.Outcome == policy.Builtin || d.Outcome == policy.Stub || d.Outcome == policy.Deny
+}
+
+// Label is how a program is called in texts.
+func Label(p protocol.Program) string {
+	if p.Applet != "" && p.Applet != path.Base(p.Path) {
+		return p.Path + " " + p.Applet
+	}
+	return p.Path
+}

@@ -1,0 +1,32 @@
+package broker
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/crossroot/crossroot/internal/kernel/seccomp"
+)
+
+// uname answers uname(2) with the target CPU's name; all the rest is the kernel's own answer. The worker shares the
+// run's uts namespace, so that the node name is right.
+func (b *Broker) uname(r seccomp.Request) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		_ = b.listener.Answer(r.ID, 0, unix.EFAULT)
+		return
+	}
+	clear(u.Machine[:])
+	copy(u.Machine[:len(u.Machine)-1], b.Target.Uname)
+	const field = len(u.Machine) // 65 bytes; the struct has six of them
+	out := make([]byte, 0, 6*field)
+	for _, f := range [][]byte{u.Sysname[:], u.Nodename[:], u.Release[:], u.Version[:], u.Machine[:], u.Domainname[:]} {
+		out = append(out, f...)
+	}
+	if !b.listener.Valid(r.ID) {
+		return
+	}
+	if err := write(r.PID, r.Args[0], out); err != nil {
+		_ = b.listener.Answer(r.ID, 0, unix.EFAULT)
+		return
+	}
+	_ = b.listener.Answer(r.ID, 0, 0)
+}

@@ -1,0 +1,230 @@
+// Package protocol is what the processes of one run tell each other: the command line (outside), the worker (in the
+// run's user namespace) and pid 1 (in its pid namespace). Plain data, carried by kernel/fdsock; no behaviour.
+package protocol
+
+import "github.com/crossroot/crossroot/internal/policy"
+
+// Names under which crossroot's own executable is started again.
+const (
+	WorkerName = "crossroot-worker"
+	InitName   = "crossroot-init"
+	StageName  = "crossroot-stage"
+)
+
+// HiddenDir is the directory inside that holds the tool root, the exec map and the dispatcher.
+const HiddenDir = "/.cr"
+
+// Tree is a directory or file that the worker attaches: descriptor number FD of the message (a detached mount, already
+// idmapped), or, when FD is negative, a path that the worker opens with the user's own rights.
+type Tree struct {
+	Path string
+	FD   int
+	// Dev and Ino, when Ino isn't 0, are what must be found at Path: it was opened and checked before.
+	Dev, Ino uint64
+}
+
+// Bind is one --bind: Source on the host, Target inside.
+type Bind struct {
+	Source   Tree
+	Target   string
+	ReadOnly bool
+}
+
+// Range maps Size ids from Inside to Outside.
+type Range struct{ Inside, Outside, Size int }
+
+// Stdio says how one of descriptors 0 to 2 reaches the command.
+type Stdio string
+
+// The ways of a standard descriptor.
+const (
+	StdioFD   Stdio = "fd"   // a pipe or socket, passed on
+	StdioPty  Stdio = "pty"  // the run's private terminal
+	StdioNull Stdio = "null" // the sandbox's /dev/null
+)
+
+// Emulator runs executables of one architecture.
+type Emulator struct {
+	Arch string
+	File Tree
+	CPU  string // model, "" for the emulator's own choice
+}
+
+// Setup starts a run (outside → worker). Stdio descriptors come first among the message's descriptors, in the order
+// 0, 1, 2, one for each that is StdioFD.
+type Setup struct {
+	Root     Tree
+	RootName string // for messages
+	Image    Tree   // the dispatcher's image
+	Binds    []Bind
+
+	Command  []string
+	Env      []string
+	Workdir  string
+	Hostname string
+	Stdio    [3]Stdio
+	Rows     uint16
+	Columns  uint16
+
+	Arch       string   // the target's architecture
+	Foreign    []string // architectures to dispatch, the target's own first; empty when the host runs it itself
+	ToolBase   *Tree
+	ToolExtra  *Tree // variant for the target architecture
+	Emulators  []Emulator
+	Policy     []byte // the user's policy, TOML
+	PolicyName string
+	Fidelity   policy.Fidelity
+
+	UIDs, GIDs []Range
+	NetHost    bool
+	Resolv     []byte // resolv.conf for NetHost
+
+	SpoolSize int64 // limit of the upper's tmpfs in bytes; 0: Spool is a directory
+	Spool     *Tree
+	SameMount bool // Spool and Root are one mount: rename at commit
+
+	MakesNodes bool // the outside process can make device nodes at commit (real root)
+}
+
+// Event is what the worker tells.
+type Event struct {
+	Kind   EventKind
+	Error  *Failure `json:",omitempty"`
+	Exit   *Exit    `json:",omitempty"`
+	Report *Report  `json:",omitempty"`
+	Text   string   `json:",omitempty"`
+	Node   *Node    `json:",omitempty"`
+}
+
+// EventKind names an event.
+type EventKind string
+
+// The events of a run, in the order in which they come.
+const (
+	EventPty       EventKind = "pty"       // with the terminal's master descriptor
+	EventStarted   EventKind = "started"   // the command runs
+	EventWarning   EventKind = "warning"   // Text
+	EventExited    EventKind = "exited"    // Exit
+	EventChanges   EventKind = "changes"   // Report: what would be committed; the worker waits for the order
+	EventNode      EventKind = "node"      // Node, with the directory's descriptor: make a device node, answer with OrderNode
+	EventCommitted EventKind = "committed" // Report, complete
+	EventDiscarded EventKind = "discarded" // Report, complete
+	EventFailed    EventKind = "failed"    // Error; nothing was changed unless Error.Changed
+)
+
+// Order is what the outside process tells the worker after Setup.
+type Order struct {
+	Kind   OrderKind
+	Signal int
+	Error  string `json:",omitempty"`
+}
+
+// OrderKind names an order.
+type OrderKind string
+
+// The orders.
+const (
+	OrderSignal  OrderKind = "signal"
+	OrderKill    OrderKind = "kill" // end everything now
+	OrderCommit  OrderKind = "commit"
+	OrderDiscard OrderKind = "discard"
+	OrderNode    OrderKind = "node" // answer to EventNode
+)
+
+// Exit is how the command ended.
+type Exit struct {
+	Code   int
+	Signal int    `json:",omitempty"`
+	Exec   string `json:",omitempty"` // the command could not be executed: why
+	Errno  int    `json:",omitempty"`
+}
+
+// Failure is an error of the run itself. Kind is stable, for hints and exit codes.
+type Failure struct {
+	Kind    string
+	Message string
+	Path    string `json:",omitempty"`
+	Changed bool   `json:",omitempty"`
+}
+
+// Node is a device node to make at commit.
+type Node struct {
+	Name         string
+	Mode         uint32 // with the type bits
+	Major, Minor uint32
+	UID, GID     int // inside
+}
+
+// Report is what a run did.
+type Report struct {
+	Programs  []Program
+	Scripts   []string `json:",omitempty"`
+	Changes   []Change
+	Nodes     []string `json:",omitempty"` // device nodes that were asked for but not made
+	Warnings  []string `json:",omitempty"`
+	Times     []Time
+	Truncated bool `json:",omitempty"` // the record of executions was full
+}
+
+// Program is one executable (or script, or applet) of the target that was executed.
+type Program struct {
+	Path    string
+	Applet  string `json:",omitempty"`
+	Outcome policy.Outcome
+	Row     string `json:",omitempty"`
+	Reason  string `json:",omitempty"`
+	Near    bool   `json:",omitempty"`
+	Count   int
+	Calls   []string `json:",omitempty"` // of stubs: the arguments, the first few
+}
+
+// Change is one changed path.
+type Change struct {
+	Path string
+	Kind string // added, changed, deleted, metadata
+	Type string
+}
+
+// Time is how long a phase took.
+type Time struct {
+	Phase string
+	Micro int64 // microseconds
+}
+
+// Init is what the worker tells pid 1 first. The descriptors are those of the standard streams that are StdioFD.
+type Init struct {
+	Command []string
+	Env     []string
+	Workdir string
+	Stdio   [3]Stdio
+	Rows    uint16
+	Columns uint16
+	Ranges  [2][]Range // of the outer namespace: uids, gids
+	Filter  []byte     // the seccomp program, 8 bytes an instruction; empty: none
+}
+
+// InitEvent is what pid 1 tells the worker.
+type InitEvent struct {
+	Kind InitKind
+	Exit *Exit  `json:",omitempty"`
+	Text string `json:",omitempty"`
+}
+
+// InitKind names what pid 1 tells.
+type InitKind string
+
+// What pid 1 tells.
+const (
+	InitListener InitKind = "listener" // with the seccomp listener
+	InitPty      InitKind = "pty"      // with the master
+	InitStarted  InitKind = "started"
+	InitExited   InitKind = "exited"
+	InitFailed   InitKind = "failed" // Text
+)
+
+// Stage is what pid 1 tells the process that becomes the command.
+type Stage struct {
+	Command []string
+	Env     []string
+	Workdir string
+}

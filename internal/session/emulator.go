@@ -1,0 +1,87 @@
+package session
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/crossroot/crossroot/internal/arch"
+	"github.com/crossroot/crossroot/internal/protocol"
+)
+
+// findEmulator finds a static qemu for the architecture: the one given, or on PATH; "" when there is none.
+func findEmulator(a arch.Arch, given string, own bool) (string, error) {
+	if a.Qemu == "" {
+		return "", nil
+	}
+	if given != "" && own {
+		full, err := filepath.Abs(given)
+		if err == nil {
+			err = checkEmulator(full)
+		}
+		if err != nil {
+			return "", fail(KindEmulator, given, err)
+		}
+		return full, nil
+	}
+	for _, name := range []string{"qemu-" + a.Qemu + "-static", "qemu-" + a.Qemu} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		if full, err := filepath.EvalSymlinks(path); err == nil && checkEmulator(full) == nil {
+			return full, nil
+		}
+	}
+	return "", nil
+}
+
+// checkEmulator makes sure that an emulator runs in any root: it must be static.
+func checkEmulator(path string) error {
+	f, err := elf.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return fmt.Errorf("%s is dynamically linked; a static emulator is needed", path)
+		}
+	}
+	return nil
+}
+
+// makeNode makes a device node for the worker in a directory of ROOT: only real root can, and only harmless ones are
+// asked for.
+func (r *run) makeNode(n *protocol.Node, files []*os.File) protocol.Order {
+	o := protocol.Order{Kind: protocol.OrderNode}
+	err := errors.New("no directory given")
+	if len(files) == 1 {
+		err = unix.Mknodat(int(files[0].Fd()), n.Name, n.Mode, int(unix.Mkdev(n.Major, n.Minor)))
+	}
+	for _, f := range files {
+		f.Close()
+	}
+	if err != nil {
+		o.Error = err.Error()
+	}
+	return o
+}
+
+// memoryFor returns the size limit of an upper in memory; 0: use the disk.
+func memoryFor(s Spool) (int64, error) {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0, os.NewSyscallError("sysinfo", err)
+	}
+	free := int64(info.Freeram+info.Bufferram) * int64(info.Unit)
+	return free / 2, nil
+}
+
+var _ = time.Second

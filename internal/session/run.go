@@ -1,0 +1,287 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/crossroot/crossroot/internal/arch"
+	"github.com/crossroot/crossroot/internal/kernel/fdsock"
+	"github.com/crossroot/crossroot/internal/protocol"
+	"github.com/crossroot/crossroot/internal/toolroot"
+)
+
+// run is the state of one run, outside.
+type run struct {
+	root  *Root
+	o     Options
+	began time.Time
+	last  time.Time
+	times []protocol.Time
+
+	conn   *fdsock.Conn
+	worker *os.Process
+	stdio  *streams
+	tools  *toolroot.Root
+	setup  protocol.Setup
+	trees  []*os.File // descriptors for the setup message, behind those of the standard streams
+	spool  string     // directory to remove afterwards
+
+	timedOut bool
+}
+
+func (r *run) lap(phase string) {
+	now := time.Now()
+	r.times = append(r.times, protocol.Time{Phase: phase, Micro: now.Sub(r.last).Microseconds()})
+	r.last = now
+}
+
+func (r *run) warn(text string) {
+	if r.o.Warn != nil {
+		r.o.Warn(text)
+	}
+}
+
+func (r *run) do(ctx context.Context) (*Result, error) {
+	hold, err := r.root.take(ctx, r.o.Dirs.State, r.o.Keep == KeepNever, r.o.Wait, strings.Join(r.o.Command, " "))
+	if err != nil {
+		return nil, err
+	}
+	defer hold.release()
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if r.tools != nil {
+		defer r.tools.Close()
+	}
+	defer r.cleanUp()
+	r.lap("prepare")
+	if err := r.startWorker(ctx); err != nil {
+		return nil, err
+	}
+	r.lap("namespaces")
+	result, err := r.converse(ctx)
+	r.worker.Kill()
+	_, _ = r.worker.Wait()
+	r.stdio.finish()
+	if err != nil {
+		return nil, err
+	}
+	result.Arch = r.root.Arch.Name
+	result.Report.Times = append(r.times, result.Report.Times...)
+	return result, nil
+}
+
+// prepare collects everything that can be had without the worker.
+func (r *run) prepare(ctx context.Context) error {
+	s := &r.setup
+	s.RootName = r.root.Name
+	s.Command, s.Workdir, s.Hostname = r.o.Command, r.o.Workdir, r.o.Hostname
+	if s.Workdir == "" {
+		s.Workdir = "/"
+	}
+	s.Arch = r.root.Arch.Name
+	s.Fidelity = r.o.Fidelity
+	s.NetHost = r.o.NetHost
+	if r.o.Policy != "" {
+		text, err := os.ReadFile(r.o.Policy)
+		if err != nil {
+			return fail(KindPolicy, r.o.Policy, err)
+		}
+		s.Policy, s.PolicyName = text, r.o.Policy
+	}
+	if s.NetHost {
+		s.Resolv, _ = os.ReadFile("/etc/resolv.conf")
+	}
+	if !r.root.Arch.RunsNativelyOn(arch.Host()) {
+		s.Foreign = foreign(r.root.Arch)
+		if err := r.findTools(ctx); err != nil {
+			return err
+		}
+	}
+	var err error
+	if r.stdio, err = openStreams(r.o.Stdio, r.o.NullStdin); err != nil {
+		return err
+	}
+	s.Stdio, s.Rows, s.Columns = r.stdio.kinds, r.stdio.rows, r.stdio.columns
+	s.Env = environment(r.o.Env, r.stdio.terminal != nil)
+	return nil
+}
+
+// foreign lists the architectures to dispatch in a root: its own, and those that its CPU runs as well.
+func foreign(target arch.Arch) []string {
+	names := []string{target.Name}
+	for _, a := range arch.All() {
+		if a.Name != target.Name && a.RunsNativelyOn(target) && !a.RunsNativelyOn(arch.Host()) && a.Machine != target.Machine {
+			names = append(names, a.Name)
+		}
+	}
+	return names
+}
+
+// findTools opens the tool root and the emulators.
+func (r *run) findTools(ctx context.Context) error {
+	source := r.o.Tools
+	if source == "" || source == "host" {
+		source = "/"
+	}
+	tools, err := toolroot.Open(ctx, toolroot.Source{Root: source}, toolroot.Options{Cache: r.o.Dirs.Cache, Target: r.root.Arch, Progress: r.o.Progress})
+	switch {
+	case errors.Is(err, toolroot.ErrNoPrograms) && source == "/":
+		r.warn("this machine has no programs that could run natively: everything is emulated")
+	case err != nil:
+		return fail(KindTools, source, err)
+	default:
+		r.tools = tools
+	}
+	if r.o.NoEmulator {
+		return nil
+	}
+	for _, name := range r.setup.Foreign {
+		a, _ := arch.Lookup(name)
+		file, err := findEmulator(a, r.o.Qemu, name == r.root.Arch.Name)
+		if err != nil {
+			return err
+		}
+		if file != "" {
+			r.setup.Emulators = append(r.setup.Emulators, protocol.Emulator{Arch: name, File: protocol.Tree{Path: file, FD: -1}, CPU: a.QemuCPU})
+		}
+	}
+	return nil
+}
+
+// environment is the clean environment of the command, with the user's additions.
+func environment(add []string, terminal bool) []string {
+	env := []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/sh",
+		"SYSTEMD_OFFLINE=1",
+	}
+	if terminal {
+		if term := os.Getenv("TERM"); term != "" {
+			env = append(env, "TERM="+term)
+		}
+	}
+	for _, e := range add {
+		key, _, _ := strings.Cut(e, "=")
+		for i, old := range env {
+			if strings.HasPrefix(old, key+"=") {
+				env = append(env[:i], env[i+1:]...)
+				break
+			}
+		}
+		env = append(env, e)
+	}
+	return env
+}
+
+// converse follows the worker's events to the end of the run.
+func (r *run) converse(ctx context.Context) (*Result, error) {
+	result := &Result{Report: &protocol.Report{}}
+	stop := r.watch(ctx)
+	defer stop()
+	for {
+		var e protocol.Event
+		files, err := r.conn.Receive(&e)
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = errors.New("the worker ended unexpectedly")
+			}
+			return nil, fail(KindKilled, r.root.Name, err)
+		}
+		switch e.Kind {
+		case protocol.EventPty:
+			if err := r.stdio.attach(files); err != nil {
+				return nil, err
+			}
+		case protocol.EventStarted:
+			r.lap("start")
+		case protocol.EventWarning:
+			r.warn(e.Text)
+		case protocol.EventExited:
+			result.Exit = *e.Exit
+			result.TimedOut = r.timedOut
+			r.stdio.drain()
+		case protocol.EventChanges:
+			order := protocol.Order{Kind: protocol.OrderDiscard}
+			if r.keeps(result, e.Report) {
+				order.Kind = protocol.OrderCommit
+				stop() // from here on nothing interrupts
+			}
+			if err := r.conn.Send(order); err != nil {
+				return nil, fail(KindKilled, r.root.Name, err)
+			}
+		case protocol.EventNode:
+			if err := r.conn.Send(r.makeNode(e.Node, files)); err != nil {
+				return nil, fail(KindKilled, r.root.Name, err)
+			}
+		case protocol.EventCommitted, protocol.EventDiscarded:
+			result.Committed = e.Kind == protocol.EventCommitted
+			result.Report = e.Report
+			return result, nil
+		case protocol.EventFailed:
+			return nil, fromWorker(e.Error)
+		}
+	}
+}
+
+// keeps decides whether the changes are committed.
+func (r *run) keeps(result *Result, report *protocol.Report) bool {
+	switch r.o.Keep {
+	case KeepNever:
+		return false
+	case KeepAlways:
+		return true
+	case KeepAsk:
+		return len(report.Changes) > 0 && r.o.Ask != nil && r.o.Ask(report)
+	}
+	return result.Exit.Code == 0 && result.Exit.Exec == "" && !result.TimedOut
+}
+
+// watch ends the run when its time is over or the context is.
+func (r *run) watch(ctx context.Context) (stop func()) {
+	done := make(chan struct{})
+	var timeout <-chan time.Time
+	if r.o.Timeout > 0 {
+		timeout = time.After(r.o.Timeout)
+	}
+	signals, forget := r.forward()
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-timeout:
+				r.timedOut = true
+				_ = r.conn.Send(protocol.Order{Kind: protocol.OrderKill})
+				timeout = nil
+			case <-ctx.Done():
+				_ = r.conn.Send(protocol.Order{Kind: protocol.OrderKill})
+				return
+			case o := <-signals:
+				_ = r.conn.Send(o)
+			}
+		}
+	}()
+	closed := false
+	return func() {
+		if !closed {
+			closed = true
+			close(done)
+			forget()
+		}
+	}
+}
+
+// cleanUp removes what the run laid on the disk.
+func (r *run) cleanUp() {
+	if r.spool != "" {
+		if err := os.RemoveAll(r.spool); err != nil {
+			r.warn(fmt.Sprintf("remove the run's files: %v", err))
+		}
+	}
+}

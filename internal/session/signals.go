@@ -1,0 +1,63 @@
+package session
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/crossroot/crossroot/internal/protocol"
+)
+
+// patience is how long an interrupted command may take to end by itself.
+const patience = 2 * time.Second
+
+// forward turns the signals that reach crossroot into orders: they go to the command; a second one, or an interrupt
+// that isn't heeded, kills the run. SIGTTOU and SIGTTIN can't stop crossroot while it restores the terminal.
+func (r *run) forward() (<-chan protocol.Order, func()) {
+	caught := make(chan os.Signal, 16)
+	signal.Notify(caught, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH)
+	signal.Ignore(unix.SIGTTOU)
+	orders := make(chan protocol.Order)
+	end := make(chan struct{})
+	send := func(o protocol.Order) {
+		select {
+		case orders <- o:
+		case <-end:
+		}
+	}
+	go func() {
+		ending := 0
+		var overdue <-chan time.Time
+		for {
+			select {
+			case <-end:
+				return
+			case <-overdue:
+				send(protocol.Order{Kind: protocol.OrderKill})
+			case s := <-caught:
+				if s == unix.SIGWINCH {
+					r.stdio.resize()
+					continue
+				}
+				switch s {
+				case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT:
+					if ending++; ending > 1 {
+						send(protocol.Order{Kind: protocol.OrderKill})
+						continue
+					}
+					if s == unix.SIGINT {
+						overdue = time.After(patience)
+					}
+				}
+				send(protocol.Order{Kind: protocol.OrderSignal, Signal: int(s.(syscall.Signal))})
+			}
+		}
+	}()
+	return orders, func() {
+		signal.Stop(caught)
+		close(end)
+	}
+}

@@ -1,0 +1,289 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/crossroot/crossroot/internal/kernel/fdsock"
+	"github.com/crossroot/crossroot/internal/kernel/mount"
+	"github.com/crossroot/crossroot/internal/kernel/userns"
+	"github.com/crossroot/crossroot/internal/protocol"
+	"github.com/crossroot/crossroot/internal/transaction"
+)
+
+// errNoIDMap: the file system of ROOT has no idmapped mounts.
+var errNoIDMap = errors.New("no idmapped mounts")
+
+// startWorker starts the worker, maps its ids and sends it what it needs. Real root whose ROOT lies on a file system
+// without idmapped mounts is started again with the identity map.
+func (r *run) startWorker(ctx context.Context) error {
+	ids, err := idMap(false)
+	if err != nil {
+		return err
+	}
+	err = r.launch(ids)
+	if errors.Is(err, errNoIDMap) {
+		r.warn(fmt.Sprintf("the file system of %s has no idmapped mounts: root inside is root outside (less protection)", r.root.Name))
+		if ids, err = idMap(true); err == nil {
+			err = r.launch(ids)
+		}
+	}
+	return err
+}
+
+// idMap decides the ids of the run.
+func idMap(identity bool) (userns.Map, error) {
+	if os.Geteuid() == 0 {
+		return userns.ForRoot(identity), nil
+	}
+	name := userName(os.Geteuid())
+	// A missing file is an empty one: the message names it.
+	uids, _ := os.ReadFile("/etc/subuid")
+	gids, _ := os.ReadFile("/etc/subgid")
+	m, err := userns.ForUser(name, os.Geteuid(), os.Getegid(), bytes.NewReader(uids), bytes.NewReader(gids))
+	if err != nil {
+		return m, fail(KindSubIDs, name, err)
+	}
+	return m, nil
+}
+
+// userName is the user's name in /etc/passwd, else the number: subuid(5) knows both. (Package os/user would make the
+// executable dynamic wherever cgo is on, and the dispatcher must be static.)
+func userName(uid int) string {
+	text, _ := os.ReadFile("/etc/passwd")
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Split(line, ":"); len(f) > 2 && f[2] == strconv.Itoa(uid) {
+			return f[0]
+		}
+	}
+	return strconv.Itoa(uid)
+}
+
+// launch starts one worker.
+func (r *run) launch(ids userns.Map) (err error) {
+	conn, theirs, err := fdsock.Pair()
+	if err != nil {
+		return err
+	}
+	process, err := spawn(theirs, r.o.NetHost)
+	theirs.Close()
+	if err != nil {
+		conn.Close()
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = process.Kill()
+			_, _ = process.Wait()
+			conn.Close()
+		}
+	}()
+	if err := ids.Write(process.Pid); err != nil {
+		if errors.Is(err, userns.ErrNoHelper) {
+			return fail(KindSubIDs, "", err)
+		}
+		return fail(KindUserns, "", err)
+	}
+	if err := r.checkOwner(ids); err != nil {
+		return err
+	}
+	if err := r.collectTrees(process.Pid, ids); err != nil {
+		return err
+	}
+	s := &r.setup
+	s.UIDs, s.GIDs = ranges(ids.UIDs), ranges(ids.GIDs)
+	s.MakesNodes = os.Geteuid() == 0
+	files := append(r.stdio.passed[:len(r.stdio.passed):len(r.stdio.passed)], r.trees...)
+	if err := conn.Send(s, files...); err != nil {
+		return err
+	}
+	for _, t := range r.trees {
+		t.Close()
+	}
+	r.trees = nil
+	r.stdio.handedOver()
+	r.conn, r.worker = conn, process
+	return nil
+}
+
+func ranges(in []userns.Range) []protocol.Range {
+	var out []protocol.Range
+	for _, r := range in {
+		out = append(out, protocol.Range(r))
+	}
+	return out
+}
+
+// spawn starts crossroot's own executable as the worker in new namespaces. Its ids aren't mapped yet; the ambient set
+// carries its capabilities over the execve.
+func spawn(conn *os.File, netHost bool) (*os.Process, error) {
+	flags := uintptr(unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
+	if !netHost {
+		flags |= unix.CLONE_NEWNET
+	}
+	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	// PDEATHSIG belongs to the thread: this goroutine keeps it for the process's whole life.
+	type started struct {
+		process *os.Process
+		err     error
+	}
+	result := make(chan started)
+	go func() {
+		runtime.LockOSThread()
+		p, err := os.StartProcess("/proc/self/exe", []string{protocol.WorkerName}, &os.ProcAttr{
+			Env:   []string{"GODEBUG=" + os.Getenv("CROSSROOT_GODEBUG")},
+			Files: []*os.File{null, null, os.Stderr, conn},
+			Sys:   &syscall.SysProcAttr{Cloneflags: flags, AmbientCaps: allCapabilities(), Pdeathsig: unix.SIGKILL, Setpgid: true},
+		})
+		result <- started{p, err}
+		if err == nil {
+			select {}
+		}
+	}()
+	s := <-result
+	if s.err != nil {
+		return nil, fail(KindUserns, "", fmt.Errorf("make namespaces: %w", s.err))
+	}
+	return s.process, nil
+}
+
+// allCapabilities are the numbers of all that this kernel knows.
+func allCapabilities() []uintptr {
+	last := 40
+	if text, err := os.ReadFile("/proc/sys/kernel/cap_last_cap"); err == nil {
+		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+			last = n
+		}
+	}
+	all := make([]uintptr, last+1)
+	for i := range all {
+		all[i] = uintptr(i)
+	}
+	return all
+}
+
+// checkOwner refuses a ROOT whose top directory belongs to ids that the run doesn't have.
+func (r *run) checkOwner(ids userns.Map) error {
+	if !ids.Helper {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(r.root.Dir.Fd()), &st); err != nil {
+		return fail(KindRoot, r.root.Name, err)
+	}
+	if _, ok := userns.Inside(ids.UIDs, int(st.Uid)); !ok {
+		return fail(KindOwner, r.root.Name, fmt.Errorf("%s belongs to user %d, who is neither you nor in your subordinate range", r.root.Name, st.Uid))
+	}
+	if _, ok := userns.Inside(ids.GIDs, int(st.Gid)); !ok {
+		return fail(KindOwner, r.root.Name, fmt.Errorf("%s belongs to group %d, which is not in your subordinate range", r.root.Name, st.Gid))
+	}
+	return nil
+}
+
+// collectTrees fills in the trees of the setup. Real root's worker has no rights to paths on the host: it gets detached
+// mounts, idmapped where owners matter. A user's worker opens them itself.
+func (r *run) collectTrees(pid int, ids userns.Map) error {
+	for _, t := range r.trees { // of a first try
+		t.Close()
+	}
+	r.trees = nil
+	s := &r.setup
+	var ns *os.File
+	if !ids.Helper && ids.UIDs[0].Outside != 0 {
+		var err error
+		if ns, err = os.Open(fmt.Sprintf("/proc/%d/ns/user", pid)); err != nil {
+			return err
+		}
+		defer ns.Close()
+	}
+	var err error
+	tree := func(path string, recursive, owners bool) protocol.Tree {
+		t := protocol.Tree{Path: path, FD: -1}
+		if err != nil {
+			return t
+		}
+		if ids.Helper {
+			var st unix.Stat_t
+			if err = unix.Stat(path, &st); err == nil {
+				t.Dev, t.Ino = st.Dev, st.Ino
+			} else {
+				err = &os.PathError{Op: "stat", Path: path, Err: err}
+			}
+			return t
+		}
+		var f *os.File
+		if f, err = mount.Clone(nil, path, recursive); err != nil {
+			return t
+		}
+		if owners && ns != nil {
+			if e := mount.IDMap(f, ns); e != nil {
+				err = fmt.Errorf("%w: %w", errNoIDMap, e)
+				f.Close()
+				return t
+			}
+		}
+		t.FD = len(r.stdio.passed) + len(r.trees)
+		r.trees = append(r.trees, f)
+		return t
+	}
+	s.Root = tree(r.root.Path, false, true)
+	if err != nil {
+		return err
+	}
+	imageFile, ierr := r.o.Dirs.imageFile()
+	if ierr != nil {
+		return fail(KindState, "", ierr)
+	}
+	s.Image = tree(imageFile, false, false)
+	if r.tools != nil {
+		base, extra := tree(r.tools.Base, false, true), tree(r.tools.Variant, false, true)
+		s.ToolBase, s.ToolExtra = &base, &extra
+	}
+	for i := range s.Emulators {
+		s.Emulators[i].File = tree(s.Emulators[i].File.Path, false, false)
+	}
+	s.Binds = nil
+	for _, b := range r.o.Binds {
+		full, e := filepath.Abs(b.Source)
+		if e != nil {
+			return fail(KindBind, b.Source, e)
+		}
+		t := tree(full, true, true)
+		if err != nil {
+			return fail(KindBind, b.Source, err)
+		}
+		s.Binds = append(s.Binds, protocol.Bind{Source: t, Target: b.Target, ReadOnly: b.ReadOnly})
+	}
+	if err != nil {
+		return err
+	}
+	return r.chooseSpool(tree)
+}
+
+// chooseSpool decides where the changes lie until the commit.
+func (r *run) chooseSpool(tree func(string, bool, bool) protocol.Tree) error {
+	s := &r.setup
+	s.Spool, s.SpoolSize, s.SameMount = nil, 0, false
+	size, err := memoryFor(r.o.Spool)
+	if err != nil {
+		return fail(KindSpool, r.root.Name, err)
+	}
+	s.SpoolSize = size
+	return nil
+}
+
+var _ = transaction.Options{}

@@ -1,0 +1,195 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"github.com/crossroot/crossroot/internal/protocol"
+)
+
+// streams are the command's standard streams: pipes and sockets pass as they are; a regular file is proxied by a
+// pipe, since a script could truncate it or read it elsewhere through /proc/self/fd; a terminal by a private one,
+// since input could be pushed into the caller's.
+type streams struct {
+	kinds         [3]protocol.Stdio
+	passed        []*os.File // for the worker, in order
+	ours          []*os.File // ends made here for the worker, closed once handed over
+	rows, columns uint16
+
+	terminal *os.File // the caller's terminal, nil when no stream is one
+	input    *os.File // standard input, if it is the terminal
+	master   *os.File // of the run's terminal
+	saved    *term.State
+
+	copies sync.WaitGroup // output still to be copied
+	mu     sync.Mutex
+}
+
+func openStreams(files [3]*os.File, nullStdin bool) (*streams, error) {
+	s := &streams{}
+	for i, std := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
+		if files[i] == nil {
+			files[i] = std
+		}
+	}
+	for i, f := range files {
+		if i == 0 && nullStdin {
+			s.kinds[0] = protocol.StdioNull
+			continue
+		}
+		if err := s.open(i, f); err != nil {
+			return nil, fmt.Errorf("standard stream %d: %w", i, err)
+		}
+	}
+	if s.terminal != nil {
+		if w, h, err := term.GetSize(int(s.terminal.Fd())); err == nil {
+			s.columns, s.rows = uint16(w), uint16(h)
+		}
+	}
+	return s, nil
+}
+
+func (s *streams) open(i int, f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		if errors.Is(err, unix.EBADF) { // closed by the caller
+			s.kinds[i] = protocol.StdioNull
+			return nil
+		}
+		return os.NewSyscallError("fstat", err)
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFIFO, unix.S_IFSOCK:
+		s.kinds[i] = protocol.StdioFD
+		s.passed = append(s.passed, f)
+		return nil
+	case unix.S_IFCHR:
+		if term.IsTerminal(int(f.Fd())) {
+			s.kinds[i] = protocol.StdioPty
+			if s.terminal == nil || i == 1 {
+				s.terminal = f
+			}
+			if i == 0 {
+				s.input = f
+			}
+			return nil
+		}
+		if unix.Major(st.Rdev) == 1 && unix.Minor(st.Rdev) == 3 {
+			s.kinds[i] = protocol.StdioNull
+			return nil
+		}
+	case unix.S_IFDIR:
+		s.kinds[i] = protocol.StdioNull
+		return nil
+	}
+	return s.proxy(i, f)
+}
+
+// proxy puts a pipe between the caller's file and the command.
+func (s *streams) proxy(i int, f *os.File) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	s.kinds[i] = protocol.StdioFD
+	if i == 0 {
+		s.passed, s.ours = append(s.passed, r), append(s.ours, r)
+		go func() {
+			_, _ = io.Copy(w, f)
+			w.Close()
+		}()
+		return nil
+	}
+	s.passed, s.ours = append(s.passed, w), append(s.ours, w)
+	s.copies.Add(1)
+	go func() {
+		defer s.copies.Done()
+		_, _ = io.Copy(f, r)
+		r.Close()
+	}()
+	return nil
+}
+
+// handedOver closes our copies of what the worker has now: the readers must see the end.
+func (s *streams) handedOver() {
+	for _, f := range s.ours {
+		f.Close()
+	}
+	s.ours = nil
+}
+
+// attach connects the caller's terminal with the run's.
+func (s *streams) attach(files []*os.File) error {
+	if len(files) != 1 {
+		return errors.New("the worker sent no terminal")
+	}
+	s.mu.Lock()
+	s.master = files[0]
+	s.mu.Unlock()
+	s.resize()
+	if s.input != nil {
+		saved, err := term.MakeRaw(int(s.input.Fd()))
+		if err != nil {
+			return fmt.Errorf("set terminal: %w", err)
+		}
+		s.saved = saved
+		go func() { _, _ = io.Copy(s.master, s.input) }()
+	} else {
+		s.plainOutput()
+	}
+	s.copies.Add(1)
+	go func() {
+		defer s.copies.Done()
+		_, _ = io.Copy(s.terminal, s.master) // ends with EIO when the last process has closed it
+	}()
+	return nil
+}
+
+// plainOutput turns the translation of line ends off in the run's terminal: the caller's does it.
+func (s *streams) plainOutput() {
+	fd := int(s.master.Fd())
+	if t, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil {
+		t.Oflag &^= unix.OPOST
+		_ = unix.IoctlSetTermios(fd, unix.TCSETS, t)
+	}
+}
+
+// resize gives the run's terminal the size of the caller's.
+func (s *streams) resize() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.master == nil || s.terminal == nil {
+		return
+	}
+	if size, err := unix.IoctlGetWinsize(int(s.terminal.Fd()), unix.TIOCGWINSZ); err == nil {
+		_ = unix.IoctlSetWinsize(int(s.master.Fd()), unix.TIOCSWINSZ, size)
+	}
+}
+
+// drain waits until what the command wrote has arrived, and gives the terminal back.
+func (s *streams) drain() {
+	s.copies.Wait()
+	s.restore()
+}
+
+func (s *streams) restore() {
+	if s.saved != nil {
+		_ = term.Restore(int(s.input.Fd()), s.saved)
+		s.saved = nil
+	}
+}
+
+// finish gives everything back, whatever happened.
+func (s *streams) finish() {
+	s.handedOver()
+	s.restore()
+	if s.master != nil {
+		s.master.Close()
+	}
+}

@@ -1,0 +1,137 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/crossroot/crossroot/internal/protocol"
+	"github.com/crossroot/crossroot/internal/transaction"
+)
+
+// settle takes the merged root apart, tells what changed, and commits or discards as ordered.
+func (w *worker) settle() error {
+	report := &protocol.Report{Warnings: w.warnings}
+	if err := w.readRecord(report); err != nil {
+		return err
+	}
+	if err := w.dissolve(); err != nil {
+		return err
+	}
+	plan, err := w.inspect(report)
+	if err != nil {
+		return &Error{Kind: "inspect", Err: err}
+	}
+	w.lap("inspect")
+	report.Times = w.times
+	if err := w.conn.Send(protocol.Event{Kind: protocol.EventChanges, Report: report}); err != nil {
+		return err
+	}
+	order := <-w.orders
+	if order.Kind != protocol.OrderCommit {
+		w.lap("discard")
+		report.Times = w.times
+		return w.conn.Send(protocol.Event{Kind: protocol.EventDiscarded, Report: report})
+	}
+	if err := plan.Commit(context.Background()); err != nil {
+		return &Error{Kind: "commit", Err: err}
+	}
+	w.lap("commit")
+	report.Times = w.times
+	return w.conn.Send(protocol.Event{Kind: protocol.EventCommitted, Report: report})
+}
+
+// readRecord adds up the executions.
+func (w *worker) readRecord(report *protocol.Report) error {
+	f, err := os.Open("/record/log")
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	report.Truncated = info.Size() >= recordLimit-4096
+	report.Programs = w.broker.Programs(f)
+	_, report.Nodes = w.broker.Nodes()
+	return nil
+}
+
+// dissolve unmounts the overlay: every process of the run is gone, so that nothing can hold it; from here on the upper
+// changes no more.
+func (w *worker) dissolve() error {
+	w.layout.merged.Close()
+	if w.handlers != nil {
+		w.handlers.Close()
+	}
+	for {
+		err := unix.Unmount("/merged", 0)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) {
+			return &os.PathError{Op: "unmount", Path: "/merged", Err: err}
+		}
+		if done, err := w.unmountBelow(); err != nil || done {
+			return err
+		}
+	}
+}
+
+// unmountBelow unmounts the topmost of what is mounted on the merged root.
+func (w *worker) unmountBelow() (done bool, err error) {
+	points, err := mountsBelow("/merged")
+	if err != nil {
+		return false, err
+	}
+	if len(points) == 0 {
+		return false, fmt.Errorf("unmount the merged root: it is held: %w", unix.EBUSY)
+	}
+	for i := len(points) - 1; i >= 0; i-- {
+		if err := unix.Unmount(points[i], unix.UMOUNT_NOFOLLOW); err != nil {
+			return false, &os.PathError{Op: "unmount", Path: points[i], Err: err}
+		}
+	}
+	return false, nil
+}
+
+// inspect reads the upper.
+func (w *worker) inspect(report *protocol.Report) (*transaction.Plan, error) {
+	nodes, _ := w.broker.Nodes()
+	o := transaction.Options{Drop: w.layout.made, SameMount: w.setup.SameMount, Nodes: map[string]transaction.Node{}}
+	for name, n := range nodes {
+		o.Nodes[name] = transaction.Node{Block: n.Mode&unix.S_IFMT == unix.S_IFBLK, Major: n.Major, Minor: n.Minor, Mode: n.Mode & 0o7777}
+	}
+	if w.setup.MakesNodes {
+		o.MakeNode = w.makeNode
+	}
+	plan, err := transaction.Inspect(context.Background(), w.layout.upper, w.layout.lower, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range plan.Changes() {
+		report.Changes = append(report.Changes, protocol.Change{Path: c.Path, Kind: string(c.Kind), Type: c.Type})
+	}
+	report.Warnings = append(report.Warnings, plan.Warnings()...)
+	return plan, nil
+}
+
+// makeNode has the outside process make a device node, which no user namespace may.
+func (w *worker) makeNode(dir *os.File, name string, n transaction.Node) error {
+	mode := n.Mode | unix.S_IFCHR
+	if n.Block {
+		mode = n.Mode | unix.S_IFBLK
+	}
+	event := protocol.Event{Kind: protocol.EventNode, Node: &protocol.Node{Name: name, Mode: mode, Major: n.Major, Minor: n.Minor}}
+	if err := w.conn.Send(event, dir); err != nil {
+		return err
+	}
+	if order := <-w.orders; order.Kind != protocol.OrderNode || order.Error != "" {
+		return fmt.Errorf("make device node %s: %s", name, order.Error)
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+// Package worker is the process that owns a run: in the user namespace whose ids are shifted (or subordinate), with
+// its own mounts, it lays out the merged root, registers the dispatcher, starts pid 1, answers the broker's requests,
+// and commits or discards. It works for the outside process alone and dies with it; it trusts nothing that lies in the
+// root or comes from a script, and knows nothing of terminals, locks and reports' looks.
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/crossroot/crossroot/internal/broker"
+	"github.com/crossroot/crossroot/internal/kernel/binfmt"
+	"github.com/crossroot/crossroot/internal/kernel/fdsock"
+	"github.com/crossroot/crossroot/internal/protocol"
+)
+
+// Main runs the worker; descriptor 3 is the connection to the outside process.
+func Main() int {
+	w := &worker{conn: fdsock.Open(os.NewFile(3, "crossroot")), orders: make(chan protocol.Order, 16), began: time.Now()}
+	if err := w.run(); err != nil {
+		_ = w.conn.Send(protocol.Event{Kind: protocol.EventFailed, Error: failure(err)})
+		return 1
+	}
+	return 0
+}
+
+// worker is the state of one run.
+type worker struct {
+	conn   *fdsock.Conn
+	orders chan protocol.Order
+	setup  protocol.Setup
+	passed []*os.File // descriptors of the setup message
+	began  time.Time
+	times  []protocol.Time
+
+	layout   layout
+	handlers *binfmt.Table
+	broker   *broker.Broker
+	init     *os.Process
+	warnings []string
+}
+
+func (w *worker) run() error {
+	var err error
+	if w.passed, err = w.conn.Receive(&w.setup); err != nil {
+		return err
+	}
+	if err := becomeRoot(); err != nil {
+		return err
+	}
+	if err := w.layOut(); err != nil {
+		return err
+	}
+	w.lap("layout")
+	if err := w.prepareDispatch(); err != nil {
+		return err
+	}
+	w.lap("dispatch")
+	go w.listen()
+	exit, err := w.execute()
+	if err != nil {
+		return err
+	}
+	w.lap("command")
+	if err := w.conn.Send(protocol.Event{Kind: protocol.EventExited, Exit: exit}); err != nil {
+		return err
+	}
+	return w.settle()
+}
+
+// lap notes the time since the last one under the phase's name.
+func (w *worker) lap(phase string) {
+	now := time.Now()
+	w.times = append(w.times, protocol.Time{Phase: phase, Micro: now.Sub(w.began).Microseconds()})
+	w.began = now
+}
+
+// warn tells the user something that doesn't stop the run.
+func (w *worker) warn(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	w.warnings = append(w.warnings, text)
+	_ = w.conn.Send(protocol.Event{Kind: protocol.EventWarning, Text: text})
+}
+
+// becomeRoot takes id 0 of the namespace, now that its ids are mapped.
+func becomeRoot() error {
+	runtime.LockOSThread() // PDEATHSIG of children follows the thread that made them
+	if err := syscall.Setresgid(0, 0, 0); err != nil {
+		return os.NewSyscallError("setresgid", err)
+	}
+	if err := syscall.Setgroups(nil); err != nil && !errors.Is(err, unix.EPERM) {
+		return os.NewSyscallError("setgroups", err)
+	}
+	if err := syscall.Setresuid(0, 0, 0); err != nil {
+		return os.NewSyscallError("setresuid", err)
+	}
+	unix.Umask(0)
+	return nil
+}
+
+// listen takes the outside process's orders; when it is gone, so is the run.
+func (w *worker) listen() {
+	for {
+		var o protocol.Order
+		if _, err := w.conn.Receive(&o); err != nil {
+			w.kill()
+			os.Exit(1)
+		}
+		switch o.Kind {
+		case protocol.OrderSignal:
+			if p := w.init; p != nil {
+				_ = p.Signal(syscall.Signal(o.Signal))
+			}
+		case protocol.OrderKill:
+			w.kill()
+		default:
+			w.orders <- o
+		}
+	}
+}
+
+// kill ends pid 1 and with it everything.
+func (w *worker) kill() {
+	if p := w.init; p != nil {
+		_ = p.Kill()
+	}
+}
+
+// Error is a failure with a stable kind, for hints and exit codes outside.
+type Error struct {
+	Kind    string
+	Path    string
+	Err     error
+	Changed bool
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+func failure(err error) *protocol.Failure {
+	f := &protocol.Failure{Kind: "internal", Message: err.Error()}
+	var typed *Error
+	if errors.As(err, &typed) {
+		f.Kind, f.Path, f.Changed = typed.Kind, typed.Path, typed.Changed
+	}
+	return f
+}
