@@ -46,15 +46,15 @@ func (e *editor) runPaths(image *elfimage.Image, rules Rules) error {
 
 // hiddenRunPath gives a text of the same length.
 func hiddenRunPath(dir string) string {
-	if !strings.HasPrefix(dir, "/") {
+	const nowhere = "/.cr/"
+	if !strings.HasPrefix(dir, "/") || strings.HasPrefix(dir, nowhere) {
 		return dir
 	}
 	if hidden, ok := HiddenDir(dir); ok && path.Clean(dir) == strings.TrimSuffix(dir, "/") {
 		return hidden
 	}
-	const nowhere = "/.cr/-"
-	if len(dir) < len(nowhere) {
-		return strings.Repeat("-", len(dir)) // relative; the loader finds nothing there unless a script makes it
+	if len(dir) <= len(nowhere) {
+		return "/" + strings.Repeat("\x01", len(dir)-1) // no relative path, which is searched too
 	}
 	return nowhere + strings.Repeat("-", len(dir)-len(nowhere))
 }

@@ -37,7 +37,7 @@ func (e *editor) words(image *elfimage.Image, list []Word) error {
 			return fmt.Errorf("word %q for %q: %w", w.New, w.Old, ErrDoesNotFit)
 		}
 		for _, p := range places {
-			e.put(p.off, p.before+w.Old+p.after, p.before+w.New+p.after)
+			e.put(p.off, w.Old+p.after, w.New+p.after)
 		}
 		for _, in := range inlined {
 			e.putInlined(in, w.New)
@@ -46,10 +46,10 @@ func (e *editor) words(image *elfimage.Image, list []Word) error {
 	return nil
 }
 
-// place is where a word stands, with the text around that moves with it.
+// place is where a word stands, with the text behind it that moves with it.
 type place struct {
-	off           int
-	before, after string
+	off   int
+	after string
 }
 
 func (e *editor) wordPlaces(image *elfimage.Image, w Word) (places []place) {
@@ -61,13 +61,11 @@ func (e *editor) wordPlaces(image *elfimage.Image, w Word) (places []place) {
 			}
 			at += i
 			end := at + len(w.Old)
-			if end+1 >= part.end {
-				break
-			}
-			if e.startsString(part, at) && e.b[end] == 0 {
-				places = append(places, place{off: at})
-			} else if at > part.off && e.b[at-1] == '(' && e.b[end] == ')' && e.b[end+1] == 0 {
-				places = append(places, place{at, "", ")"})
+			rest := e.b[end:part.end]
+			if e.startsString(part, at) && bytes.HasPrefix(rest, []byte{0}) {
+				places = append(places, place{at, ""})
+			} else if at > part.off && e.b[at-1] == '(' && bytes.HasPrefix(rest, []byte(")\x00")) {
+				places = append(places, place{at, ")"})
 			}
 		}
 	}
