@@ -1,49 +1,162 @@
+// Package cli is the command line: one file per verb (parse, call, print), the texts of errors with their way out, and
+// the exit codes, in one table. It promises messages on standard error only, colours only on a terminal, and quiet in
+// a pipe; it knows nothing of how a verb does its work.
 package cli
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
-
-	"github.com/crossroot/crossroot/internal/session"
+	"sort"
+	"strings"
 )
 
-func Main(args []string, stdin, stdout, stderr *os.File) int {
-	if args[0] != "run" {
-		return 2
-	}
-	args = args[1:]
-	keep := session.KeepNever
-	if args[0] == "-k" {
-		keep = session.KeepSuccess
-		args = args[1:]
-	}
-	r, err := session.OpenRoot(args[0])
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return 125
-	}
-	d, err := session.UserDirs()
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return 125
-	}
-	res, err := session.Run(context.Background(), r, session.Options{Command: args[1:], Dirs: d, Keep: keep, Warn: func(s string) { fmt.Fprintln(stderr, "warning:", s) }})
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return 125
-	}
-	if os.Getenv("V") != "" {
-		for _, p := range res.Report.Programs {
-			fmt.Fprintf(stderr, "%5d %s %s %s (%s)\n", p.Count, p.Outcome, p.Path, p.Applet, p.Reason)
-		}
-		for _, t := range res.Report.Times {
-			fmt.Fprintf(stderr, "%s %.1f ms\n", t.Phase, float64(t.Micro)/1000)
-		}
-		fmt.Fprintln(stderr, len(res.Report.Changes), "changes", res.Report.Warnings, res.Duration, res.Exit)
-	}
-	return res.Exit.Code
+// Exit codes. Codes of the command itself pass through; 128+N is a command killed by signal N.
+const (
+	ExitOK        = 0
+	ExitProblem   = 1   // doctor, explain: found something wrong
+	ExitTimeout   = 124 // --timeout ran out
+	ExitFailed    = 125 // crossroot itself failed, usage included; ROOT is unchanged
+	ExitCannotRun = 126 // the command is not executable, or denied
+	ExitNotFound  = 127 // the command was not found
+)
+
+// Version is what `crossroot version` prints; the release build sets it.
+var Version = "0.1.0-dev"
+
+// env is what a verb works with.
+type env struct {
+	stdin, stdout, stderr *os.File
 }
 
-var _ io.Reader
+// verb is one command of crossroot.
+type verb struct {
+	name, usage, summary string
+	run                  func(ctx context.Context, e *env, args []string) (int, error)
+}
+
+func verbs() []verb {
+	return []verb{
+		{"run", "run [options] ROOT [--] COMMAND [ARG…]", "run a command inside ROOT", runVerb},
+		{"shell", "shell [options] ROOT", "an interactive shell inside ROOT", shellVerb},
+		{"explain", "explain [options] ROOT PATH [APPLET]", "what would run for an executable or script, and why", explainVerb},
+		{"tools", "tools [list|build|gc] [options]", "the tool root: what is in it, and where it comes from", toolsVerb},
+		{"doctor", "doctor [options] [ROOT]", "what this machine can do, and what in ROOT will cause trouble", doctorVerb},
+		{"demo", "demo [options]", "the main job on an embedded example, nothing to download", demoVerb},
+		{"version", "version", "print the version", versionVerb},
+	}
+}
+
+// usageError is a command line that can't be understood; its text says how to write it.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+// Main runs the command line and returns the exit code.
+func Main(args []string, stdin, stdout, stderr *os.File) int {
+	e := &env{stdin, stdout, stderr}
+	if len(args) == 0 {
+		printUsage(stderr)
+		return ExitFailed
+	}
+	name, rest := args[0], args[1:]
+	switch name {
+	case "help", "-h", "-help", "--help":
+		if len(rest) == 1 {
+			name, rest = rest[0], []string{"--help"}
+			break
+		}
+		printUsage(stdout)
+		return ExitOK
+	case "--version", "-version":
+		name = "version"
+	}
+	for _, v := range verbs() {
+		if v.name != name {
+			continue
+		}
+		code, err := v.run(context.Background(), e, rest)
+		if errors.Is(err, flag.ErrHelp) {
+			return ExitOK
+		}
+		if err != nil {
+			report(e, v, rest, err)
+			return ExitFailed
+		}
+		return code
+	}
+	fmt.Fprintf(stderr, "crossroot: no command %q: one of %s (see crossroot help)\n", name, strings.Join(verbNames(), ", "))
+	return ExitFailed
+}
+
+func verbNames() []string {
+	var names []string
+	for _, v := range verbs() {
+		names = append(names, v.name)
+	}
+	return names
+}
+
+func printUsage(w io.Writer) {
+	fmt.Fprint(w, "crossroot runs commands inside a root file system built for another CPU, at native speed\nand without risk to this machine.\n\nUsage:\n")
+	for _, v := range verbs() {
+		fmt.Fprintf(w, "  crossroot %-42s %s\n", v.usage, v.summary)
+	}
+	fmt.Fprint(w, "\ncrossroot help COMMAND lists the options of one; the manual is crossroot(1).\n")
+}
+
+// flags makes a flag set that prints the verb's own help and leaves errors to us.
+func flags(e *env, name string) *flag.FlagSet {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	return f
+}
+
+// parse reads the options of a verb; what follows them is returned. "--help" prints the options.
+func parse(e *env, f *flag.FlagSet, args []string) ([]string, error) {
+	err := f.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		printOptions(e.stdout, f)
+		return nil, err
+	}
+	if err != nil {
+		return nil, usageError{err.Error()}
+	}
+	return f.Args(), nil
+}
+
+func printOptions(w io.Writer, f *flag.FlagSet) {
+	for _, v := range verbs() {
+		if v.name == f.Name() {
+			fmt.Fprintf(w, "Usage: crossroot %s\n%s\n\nOptions:\n", v.usage, strings.ToUpper(v.summary[:1])+v.summary[1:]+".")
+		}
+	}
+	var lines []string
+	f.VisitAll(func(o *flag.Flag) {
+		value, text := flag.UnquoteUsage(o)
+		name := "--" + o.Name
+		if len(o.Name) == 1 {
+			name = "-" + o.Name
+		}
+		if value != "" {
+			name += " " + value
+		}
+		if o.DefValue != "" && o.DefValue != "false" && o.DefValue != "0s" {
+			text += fmt.Sprintf(" (default %s)", o.DefValue)
+		}
+		lines = append(lines, fmt.Sprintf("  %-26s %s", name, text))
+	})
+	sort.Strings(lines)
+	fmt.Fprintln(w, strings.Join(lines, "\n"))
+}
+
+func versionVerb(_ context.Context, e *env, args []string) (int, error) {
+	if len(args) > 0 {
+		return 0, usageError{"version takes no arguments"}
+	}
+	fmt.Fprintln(e.stdout, "crossroot", Version)
+	return ExitOK, nil
+}

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/crossroot/crossroot/internal/session"
+)
+
+// hints say the way out of each kind of failure.
+var hints = map[session.Kind]string{
+	session.KindNotRoot:    "give the directory that holds the root file system's bin, lib and usr",
+	session.KindArch:       "crossroot knows the CPUs that qemu's user mode knows",
+	session.KindBusy:       "try again later, or wait for it with --wait",
+	session.KindUserns:     "crossroot doctor says what this kernel and user lack",
+	session.KindSubIDs:     "ask the administrator for `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER` and the package uidmap, or run crossroot as root",
+	session.KindOwner:      "run crossroot as root, or make the root anew as this user",
+	session.KindBinfmt:     "binfmt_misc in user namespaces needs Linux 6.7 or newer (crossroot doctor)",
+	session.KindMountpoint: "move it away: crossroot puts the run's own there",
+	session.KindTools:      "crossroot tools build shows more",
+	session.KindSpool:      "choose another place with --spool memory or --spool disk",
+	session.KindReadOnly:   "use --keep never to run without keeping changes",
+	session.KindInspect:    "nothing was changed; --keep never runs without a commit",
+}
+
+// message is the text of an error with its way out, on one line, without control characters.
+func message(err error) string {
+	text := clean(err.Error())
+	var usage usageError
+	if errors.As(err, &usage) {
+		return text
+	}
+	var failed *session.Error
+	if errors.As(err, &failed) {
+		if hint := hints[failed.Kind]; hint != "" {
+			text += ": " + hint
+		}
+		if failed.Changed {
+			text += " (ROOT may have been changed in part)"
+		}
+	}
+	return text
+}
+
+// clean makes a text from a root or a file safe for a terminal: one line, no control characters.
+func clean(s string) string {
+	s = strings.ToValidUTF8(s, "�")
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case r < ' ' || (r >= 0x7f && r < 0xa0) || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069):
+			return '?'
+		}
+		return r
+	}, strings.TrimSpace(s))
+}
+
+// report prints an error: a line for people, or an object for machines.
+func report(e *env, v verb, args []string, err error) {
+	var usage usageError
+	text := message(err)
+	if errors.As(err, &usage) {
+		text = fmt.Sprintf("%s: usage: crossroot %s", text, v.usage)
+	}
+	if i := slices.Index(args, "--json"); i >= 0 && !slices.Contains(args[:i], "--") {
+		kind := "usage"
+		var failed *session.Error
+		if errors.As(err, &failed) {
+			kind = string(failed.Kind)
+		}
+		line, _ := json.Marshal(map[string]string{"event": "error", "kind": kind, "message": text})
+		fmt.Fprintf(e.stderr, "%s\n", line)
+		return
+	}
+	fmt.Fprintf(e.stderr, "crossroot: %s\n", text)
+}
