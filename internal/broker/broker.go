@@ -29,6 +29,9 @@ type Options struct {
 	Tools     *toolroot.Index // nil: no tool root
 	Emulators map[string]bool // architectures that an emulator is there for
 	Dispatch  bool            // false: the host runs the target itself
+
+	// ToolFile finds a file of the tool root by its path inside; nil: it is at that path.
+	ToolFile func(inside string) string
 }
 
 // Broker serves one run.
@@ -52,6 +55,9 @@ type decided struct {
 	path, applet string
 	decision     policy.Decision
 }
+
+// Adviser makes a broker that only explains.
+func Adviser(o Options) *Broker { return &Broker{Options: o} }
 
 // New makes the broker and the parts of the exec map that exist before anything runs.
 func New(o Options) (*Broker, error) {

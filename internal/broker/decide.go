@@ -14,8 +14,7 @@ import (
 
 // decide asks the policy for one executable (or one applet of it).
 func (b *Broker) decide(e *executable, applet string) policy.Decision {
-	s := b.subject(e, applet)
-	d := b.Policy.Decide(s)
+	d := b.ask(e, applet)
 	if d.Outcome == policy.Native && b.isPerl(d.Native) {
 		if err := b.preparePerl(e); err != nil {
 			d.Outcome, d.Native = policy.Emulate, ""
@@ -23,6 +22,11 @@ func (b *Broker) decide(e *executable, applet string) policy.Decision {
 		}
 	}
 	return d
+}
+
+// ask is decide without effects.
+func (b *Broker) ask(e *executable, applet string) policy.Decision {
+	return b.Policy.Decide(b.subject(e, applet))
 }
 
 // subject collects what is known about both sides.
@@ -165,11 +169,19 @@ func (b *Broker) targetHasLibrary(name string) bool {
 
 func (b *Broker) toolHasLibrary(name string) bool {
 	for _, dir := range []string{strings.Replace(b.Tools.LibDir, "/usr/", "/.cr/", 1)} {
-		if exists(dir + "/" + name) {
+		if exists(b.toolFile(dir + "/" + name)) {
 			return true
 		}
 	}
 	return false
+}
+
+// toolFile is where a file that lies in the hidden directory inside can be read from here.
+func (b *Broker) toolFile(inside string) string {
+	if b.ToolFile != nil {
+		return b.ToolFile(inside)
+	}
+	return inside
 }
 
 // libraryDirs are where a root of the architecture keeps libraries.

@@ -47,7 +47,7 @@ func (b *Broker) evidence(row policy.Row, e *executable, tool toolroot.Tool) (po
 	if err != nil {
 		return policy.Evidence{}, err
 	}
-	f, err := os.Open(tool.Path)
+	f, err := os.Open(b.toolFile(tool.Path))
 	if err != nil {
 		return policy.Evidence{}, err
 	}

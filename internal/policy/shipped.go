@@ -29,3 +29,11 @@ func Shipped(name string) (*Policy, error) {
 	}
 	return Parse(name+".toml", imageTOML)
 }
+
+// ShippedText returns the text of a policy that crossroot ships, by its name.
+func ShippedText(name string) ([]byte, bool) {
+	if name == "image" {
+		return imageTOML, true
+	}
+	return nil, false
+}

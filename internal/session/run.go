@@ -11,6 +11,7 @@ import (
 
 	"github.com/crossroot/crossroot/internal/arch"
 	"github.com/crossroot/crossroot/internal/kernel/fdsock"
+	"github.com/crossroot/crossroot/internal/policy"
 	"github.com/crossroot/crossroot/internal/protocol"
 	"github.com/crossroot/crossroot/internal/toolroot"
 )
@@ -84,31 +85,54 @@ func (r *run) prepare(ctx context.Context) error {
 	if s.Workdir == "" {
 		s.Workdir = "/"
 	}
-	s.Arch = r.root.Arch.Name
-	s.Fidelity = r.o.Fidelity
 	s.NetHost = r.o.NetHost
-	if r.o.Policy != "" {
-		text, err := os.ReadFile(r.o.Policy)
-		if err != nil {
-			return fail(KindPolicy, r.o.Policy, err)
-		}
-		s.Policy, s.PolicyName = text, r.o.Policy
-	}
 	if s.NetHost {
 		s.Resolv, _ = os.ReadFile("/etc/resolv.conf")
 	}
-	if !r.root.Arch.RunsNativelyOn(arch.Host()) {
-		s.Foreign = foreign(r.root.Arch)
-		if err := r.findTools(ctx); err != nil {
-			return err
-		}
+	err := r.prepareDispatch(ctx)
+	if err != nil {
+		return err
 	}
-	var err error
 	if r.stdio, err = openStreams(r.o.Stdio, r.o.NullStdin); err != nil {
 		return err
 	}
 	s.Stdio, s.Rows, s.Columns = r.stdio.kinds, r.stdio.rows, r.stdio.columns
 	s.Env = environment(r.o.Env, r.stdio.terminal != nil)
+	return nil
+}
+
+// prepareDispatch finds what decides about executions: the policy, the tool root, the emulators.
+func (r *run) prepareDispatch(ctx context.Context) error {
+	s := &r.setup
+	s.Arch, s.Fidelity = r.root.Arch.Name, r.o.Fidelity
+	if r.o.Policy != "" {
+		if err := r.readPolicy(); err != nil {
+			return err
+		}
+	}
+	if r.root.Arch.RunsNativelyOn(arch.Host()) {
+		return nil
+	}
+	s.Foreign = foreign(r.root.Arch)
+	return r.findTools(ctx)
+}
+
+// readPolicy reads the user's policy: a file, or the name of one that crossroot ships. It is parsed here too, so that
+// a mistake is told before anything starts.
+func (r *run) readPolicy() error {
+	text, err := os.ReadFile(r.o.Policy)
+	if errors.Is(err, os.ErrNotExist) {
+		if shipped, ok := policy.ShippedText(r.o.Policy); ok {
+			text, err = shipped, nil
+		}
+	}
+	if err == nil {
+		_, err = policy.Parse(r.o.Policy, text)
+	}
+	if err != nil {
+		return fail(KindPolicy, r.o.Policy, err)
+	}
+	r.setup.Policy, r.setup.PolicyName = text, r.o.Policy
 	return nil
 }
 

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/crossroot/crossroot/internal/arch"
+	"github.com/crossroot/crossroot/internal/session"
+	"github.com/crossroot/crossroot/internal/toolroot"
+)
+
+// toolsFlags are the options of tools.
+type toolsFlags struct {
+	source, target       string
+	json, verbose, force bool
+}
+
+func toolsVerb(ctx context.Context, e *env, args []string) (int, error) {
+	action := "list"
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		action, args = args[0], args[1:]
+	}
+	var t toolsFlags
+	f := flags(e, "tools")
+	f.StringVar(&t.source, "tools", "host", "where native programs come from: `host|DIR`")
+	f.StringVar(&t.target, "arch", "armhf", "the target `ARCH`itecture whose name package managers get")
+	f.BoolVar(&t.json, "json", false, "print as JSON")
+	f.BoolVar(&t.verbose, "v", false, "list: every file, and what was rewritten in it")
+	f.BoolVar(&t.force, "force", false, "build: anew, even if nothing changed")
+	rest, err := parse(e, f, args)
+	if err != nil {
+		return 0, err
+	}
+	if len(rest) > 0 {
+		return 0, usageError{fmt.Sprintf("tools %s takes no argument %q", action, rest[0])}
+	}
+	dirs, err := session.UserDirs()
+	if err != nil {
+		return 0, err
+	}
+	switch action {
+	case "list", "build":
+		return listTools(ctx, e, t, dirs, action == "build")
+	case "gc":
+		return gcTools(ctx, e, t, dirs)
+	}
+	return 0, usageError{fmt.Sprintf("tools %s: one of list, build, gc", action)}
+}
+
+func listTools(ctx context.Context, e *env, t toolsFlags, dirs session.Dirs, build bool) (int, error) {
+	target, ok := arch.Lookup(t.target)
+	if !ok {
+		return 0, usageError{fmt.Sprintf("--arch %s: not an architecture that crossroot knows", t.target)}
+	}
+	source := t.source
+	if source == "host" {
+		source = "/"
+	}
+	out := newPrinter(e, t.json, false, false)
+	root, err := toolroot.Open(ctx, toolroot.Source{Root: source}, toolroot.Options{
+		Cache: dirs.Cache, Target: target, Progress: out.progress, Rebuild: build && t.force,
+	})
+	out.endProgress()
+	if err != nil {
+		return 0, &session.Error{Kind: session.KindTools, Path: source, Err: err}
+	}
+	defer root.Close()
+	x := root.Index
+	if t.json {
+		return ExitOK, json.NewEncoder(e.stdout).Encode(x)
+	}
+	if !build {
+		if err := printTools(e, t, root); err != nil {
+			return 0, err
+		}
+	}
+	fmt.Fprintf(e.stdout, "%d programs, %d files, %.1f MB, made from %s for %s; in %s\n",
+		len(x.Tools), x.Files, float64(x.Bytes)/1e6, x.Source, target.Name, root.Base)
+	return ExitOK, nil
+}
+
+func printTools(e *env, t toolsFlags, root *toolroot.Root) error {
+	if t.verbose {
+		files, err := root.Files()
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			fmt.Fprintf(e.stdout, "/.cr/%s  from %s  %s %s\n", clean(f.Path), clean(f.Source), clean(f.Package), clean(f.Version))
+			for _, c := range f.Rewrites {
+				fmt.Fprintf(e.stdout, "    at %d: %s → %s\n", c.Offset, clean(c.Old), clean(c.New))
+			}
+		}
+		return nil
+	}
+	tools := append([]toolroot.Tool(nil), root.Index.Tools...)
+	sort.Slice(tools, func(i, j int) bool { return tools[i].Source < tools[j].Source })
+	for _, tool := range tools {
+		state := ""
+		if tool.Unavailable != "" {
+			state = "  (not used: " + tool.Unavailable + ")"
+		}
+		fmt.Fprintf(e.stdout, "%-34s %-22s %s%s\n", clean(tool.Source), clean(tool.Package), clean(tool.PackageVersion), clean(state))
+	}
+	for _, s := range root.Index.Skipped {
+		fmt.Fprintf(e.stdout, "%-34s left out: %s\n", clean(s.Source), clean(s.Reason))
+	}
+	return nil
+}
+
+func gcTools(ctx context.Context, e *env, t toolsFlags, dirs session.Dirs) (int, error) {
+	gone, err := toolroot.GC(ctx, dirs.Cache)
+	if err != nil {
+		return 0, &session.Error{Kind: session.KindTools, Path: dirs.Cache, Err: err}
+	}
+	if t.json {
+		return ExitOK, json.NewEncoder(e.stdout).Encode(gone)
+	}
+	var bytes int64
+	for _, c := range gone {
+		bytes += c.Bytes
+	}
+	fmt.Fprintf(e.stdout, "%d tool roots deleted, %.1f MB\n", len(gone), float64(bytes)/1e6)
+	return ExitOK, nil
+}
