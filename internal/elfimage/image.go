@@ -140,7 +140,7 @@ func (m *Image) decodeSegment(b []byte) Segment {
 
 func (m *Image) readInterp() error {
 	s, ok := m.Segment(elf.PT_INTERP)
-	if !ok {
+	if !ok || s.Filesz == 0 { // debug files have an empty one
 		return nil
 	}
 	b, err := m.span("interpreter", s.Offset, s.Filesz, maxString)

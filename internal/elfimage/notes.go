@@ -31,9 +31,16 @@ type ABI struct {
 
 // Notes yields the notes of each PT_NOTE segment until yield returns false.
 // A segment that is malformed or over 64 KiB ends at its first bad note.
-func (m *Image) Notes(yield func(Note) bool) error {
+func (m *Image) Notes(yield func(Note) bool) error { return m.notesIn(elf.PT_NOTE, yield) }
+
+// PropertyNotes is Notes for PT_GNU_PROPERTY segments.
+func (m *Image) PropertyNotes(yield func(Note) bool) error {
+	return m.notesIn(elf.PT_GNU_PROPERTY, yield)
+}
+
+func (m *Image) notesIn(t elf.ProgType, yield func(Note) bool) error {
 	for _, s := range m.Segments {
-		if s.Type != elf.PT_NOTE {
+		if s.Type != t {
 			continue
 		}
 		b, err := m.span("notes", s.Offset, min(s.Filesz, maxNotes), maxNotes)

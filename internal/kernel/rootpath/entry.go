@@ -40,8 +40,8 @@ func Stat(f *os.File) (Info, error) {
 	return info(st), nil
 }
 
-// Lstat describes the entry itself.
-func Lstat(dir *os.File, name string) (Info, error) {
+// LstatAt describes an entry of an open directory, not followed. The name is one component.
+func LstatAt(dir *os.File, name string) (Info, error) {
 	var st unix.Stat_t
 	err := call("lstat", dir, name, func(fd int) error { return unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
 	return info(st), err
