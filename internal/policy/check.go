@@ -11,11 +11,11 @@ import (
 )
 
 var (
-	outcomes = []Outcome{Native, Emulate, Builtin, Stub, Deny}
-	versions = []string{versionAny, versionSeries, versionUpstream, versionFull}
-	needs    = []string{"nss", "pam", "gconv"}
-	rowKeys  = tomlKeys(Row{})
-	caseKeys = tomlKeys(Case{})
+	outcomes     = []Outcome{Native, Emulate, Builtin, Stub, Deny}
+	versionRules = []string{versionAny, versionSeries, versionUpstream, versionFull}
+	needs        = []string{"nss", "pam", "gconv"}
+	rowKeys      = tomlKeys(Row{})
+	caseKeys     = tomlKeys(Case{})
 )
 
 // tomlKeys lists the TOML keys of a struct.
@@ -44,7 +44,7 @@ func check(row Row) *mistake {
 		{"outcome", oneOf(outcomes, row.Outcome)},
 		{"builtin", checkBuiltin(row.Outcome, row.Builtin)},
 		{"exit", checkExit(row.Outcome, row.Exit)},
-		{"version", oneOf(versions, row.Version)},
+		{"version", oneOf(versionRules, row.Version)},
 		{"version-pattern", checkPattern(row.VersionPattern)},
 		{"libc", oneOf([]string{"", libcSame}, row.Libc)},
 		{"identity", oneOf([]string{"", identityShown, identityDecides}, row.Identity)},

@@ -41,8 +41,9 @@ type Evidence struct {
 // Decision is what runs in place of an executable or script, and why. It can be written as JSON.
 type Decision struct {
 	Outcome Outcome `json:"outcome"`
-	Row     string  `json:"row,omitempty"` // name of the row; "" if none names the program
-	Reason  string  `json:"reason"`        // one sentence for the user
+	Row     string  `json:"row,omitempty"`    // name of the row; "" if none names the program
+	Applet  string  `json:"applet,omitempty"` // of a multi-call executable, if the decision is for one
+	Reason  string  `json:"reason"`           // one sentence for the user
 	Near    bool    `json:"near,omitempty"`
 	// Near is set when only near fidelity made it native.
 
@@ -69,6 +70,7 @@ func (p *Policy) Decide(s Subject) Decision {
 	}
 	e := &evaluation{subject: s, row: row}
 	d := e.decide(row.Outcome, row.Builtin, row.Exit, row.Reason)
+	d.Applet = s.Applet
 	d.Interpreter = row.Interpreter
 	d.Multicall = row.Multicall && s.Applet == ""
 	if d.Multicall {

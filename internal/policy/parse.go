@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -33,27 +34,32 @@ func (e *Error) Error() string {
 // which are all of type [*Error]. Defaults are filled in.
 func Parse(name string, data []byte) (*Policy, error) {
 	var file struct {
-		Row []Row `toml:"row"`
+		Row []toml.Primitive `toml:"row"`
 	}
-	where := locate(data)
 	meta, err := toml.NewDecoder(bytes.NewReader(data)).Decode(&file)
 	if err != nil {
 		return nil, syntaxError(name, err)
 	}
+	where := locate(data)
+	rows := make([]Row, len(file.Row))
+	for i := range rows {
+		if err := meta.PrimitiveDecode(file.Row[i], &rows[i]); err != nil {
+			return nil, typeError(name, where, i, err)
+		}
+	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
 		return nil, unknownKey(name, where, unknown[0])
 	}
-	for i := range file.Row {
-		row := &file.Row[i]
-		setDefaults(row)
-		if m := check(*row); m != nil {
-			return nil, &Error{File: name, Line: where.key(i, m.inCase, m.key), Row: row.Name, Key: m.key, Reason: m.err.Error()}
+	for i := range rows {
+		setDefaults(&rows[i])
+		if m := check(rows[i]); m != nil {
+			return nil, &Error{File: name, Line: where.key(i, m.inCase, m.key), Row: rows[i].Name, Key: m.key, Reason: m.err.Error()}
 		}
 	}
-	if i, reason := splitFamily(file.Row); reason != "" {
-		return nil, &Error{File: name, Line: where.key(i, -1, "family"), Row: file.Row[i].Name, Key: "family", Reason: reason}
+	if i, reason := splitFamily(rows); reason != "" {
+		return nil, &Error{File: name, Line: where.key(i, -1, "family"), Row: rows[i].Name, Key: "family", Reason: reason}
 	}
-	return &Policy{rows: file.Row}, nil
+	return &Policy{rows: rows}, nil
 }
 
 func syntaxError(name string, err error) error {
@@ -61,7 +67,28 @@ func syntaxError(name string, err error) error {
 	if errors.As(err, &parse) {
 		return &Error{File: name, Line: max(1, parse.Position.Line), Key: parse.LastKey, Reason: parse.Message}
 	}
-	return &Error{File: name, Line: 1, Reason: strings.TrimPrefix(err.Error(), "toml: ")}
+	key, reason := splitTypeError(err)
+	return &Error{File: name, Line: 1, Key: key, Reason: reason}
+}
+
+// typeError is about a value of the wrong type in row i. The reader's own line number is that of the
+// key's last occurrence in the file.
+func typeError(name string, where locations, i int, err error) error {
+	key, reason := splitTypeError(err)
+	inCase, last := -1, key[strings.LastIndexByte(key, '.')+1:]
+	if strings.HasPrefix(key, "row.case.") {
+		inCase = 0
+	}
+	return &Error{File: name, Line: where.key(i, inCase, last), Key: last, Reason: reason}
+}
+
+var typeMessage = regexp.MustCompile(`^toml: (?:line \d+ )?\(last key "([^"]*)"\): (?s:(.*))$`)
+
+func splitTypeError(err error) (key, reason string) {
+	if m := typeMessage.FindStringSubmatch(err.Error()); m != nil {
+		return m[1], m[2]
+	}
+	return "", strings.TrimPrefix(err.Error(), "toml: ")
 }
 
 func setDefaults(row *Row) {

@@ -16,7 +16,8 @@ type ArgCase struct {
 }
 
 // Pick returns the decision for one call. argv is the whole argument vector, the program's name first;
-// for a script the name is the script's and its arguments follow. It never returns ByArgs.
+// for a script the name is the script's and its arguments follow; for an applet that a multi-call
+// program was told by its first argument, that argument counts as the name. It never returns ByArgs.
 //
 // The words after the name are read so: words up to "--" that begin with "-" and are longer than "-"
 // are options; the word after an option listed in Valued belongs to that option; the others are
@@ -27,10 +28,7 @@ type ArgCase struct {
 func Pick(d Decision, argv []string) Decision {
 	cases, valued := d.ByArgs, d.Valued
 	d.ByArgs, d.Valued = nil, nil
-	name := ""
-	if len(argv) > 0 {
-		name, argv = strings.TrimPrefix(path.Base(argv[0]), "-"), argv[1:]
-	}
+	name, argv := called(d.Applet, argv)
 	operands := operands(argv, valued)
 	for _, c := range cases {
 		if c.matches(name, argv, operands) {
@@ -38,6 +36,18 @@ func Pick(d Decision, argv []string) Decision {
 		}
 	}
 	return d
+}
+
+// called splits the name from the arguments.
+func called(applet string, argv []string) (name string, words []string) {
+	if len(argv) == 0 {
+		return "", nil
+	}
+	name = strings.TrimPrefix(path.Base(argv[0]), "-")
+	if applet != "" && name != applet && len(argv) > 1 && argv[1] == applet {
+		return applet, argv[2:]
+	}
+	return name, argv[1:]
 }
 
 func (c ArgCase) matches(name string, words, operands []string) bool {
