@@ -71,6 +71,9 @@ func (b *builder) base(ctx context.Context, dir string) error {
 			x.Tools = append(x.Tools, b.tool(it, results[i]))
 		}
 	}
+	if err := b.writeCache(dir); err != nil {
+		return err
+	}
 	if err := b.writeFiles(dir, items, results); err != nil {
 		return err
 	}
