@@ -79,9 +79,12 @@ type Setup struct {
 	NetHost    bool
 	Resolv     []byte // resolv.conf for NetHost
 
-	SpoolSize int64 // limit of the upper's tmpfs in bytes; 0: Spool is a directory
-	Spool     *Tree
-	SameMount bool // Spool and Root are one mount: rename at commit
+	SpoolSize int64 // limit of the upper's tmpfs in bytes; 0: the spool is a directory
+	// Spool is the directory for the upper, or, when RootEntry and SpoolEntry say which entries of it they are, the
+	// directory above both ROOT and the spool: one mount, so that a commit renames. Root is unused then.
+	Spool      *Tree
+	RootEntry  string
+	SpoolEntry string
 
 	MakesNodes bool // the outside process can make device nodes at commit (real root)
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -73,15 +72,3 @@ func (r *run) makeNode(n *protocol.Node, files []*os.File) protocol.Order {
 	}
 	return o
 }
-
-// memoryFor returns the size limit of an upper in memory; 0: use the disk.
-func memoryFor(s Spool) (int64, error) {
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
-		return 0, os.NewSyscallError("sysinfo", err)
-	}
-	free := int64(info.Freeram+info.Bufferram) * int64(info.Unit)
-	return free / 2, nil
-}
-
-var _ = time.Second

@@ -303,9 +303,11 @@ func (r *run) watch(ctx context.Context) (stop func()) {
 
 // cleanUp removes what the run laid on the disk.
 func (r *run) cleanUp() {
-	if r.spool != "" {
-		if err := os.RemoveAll(r.spool); err != nil {
-			r.warn(fmt.Sprintf("remove the run's files: %v", err))
-		}
+	if r.spool == "" {
+		return
+	}
+	// The worker has emptied it; what it could not (killed) the next run on this ROOT will.
+	if err := os.Remove(r.spool); err != nil && !errors.Is(err, os.ErrNotExist) {
+		r.warn(fmt.Sprintf("files of the run are left in %s: the next run on %s removes them", r.spool, r.root.Name))
 	}
 }

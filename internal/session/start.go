@@ -18,7 +18,6 @@ import (
 	"github.com/crossroot/crossroot/internal/kernel/mount"
 	"github.com/crossroot/crossroot/internal/kernel/userns"
 	"github.com/crossroot/crossroot/internal/protocol"
-	"github.com/crossroot/crossroot/internal/transaction"
 )
 
 // errNoIDMap: the file system of ROOT has no idmapped mounts.
@@ -240,7 +239,20 @@ func (r *run) collectTrees(pid int, ids userns.Map) error {
 		r.trees = append(r.trees, f)
 		return t
 	}
-	s.Root = tree(r.root.Path, false, true)
+	if e := r.chooseSpool(); e != nil {
+		return e
+	}
+	if s.RootEntry == "" {
+		s.Root = tree(r.root.Path, false, true)
+	}
+	if r.spool != "" {
+		at := r.spool
+		if s.SpoolEntry != "" {
+			at = filepath.Dir(r.spool)
+		}
+		t := tree(at, false, true)
+		s.Spool = &t
+	}
 	if err != nil {
 		return err
 	}
@@ -271,19 +283,5 @@ func (r *run) collectTrees(pid int, ids userns.Map) error {
 	if err != nil {
 		return err
 	}
-	return r.chooseSpool(tree)
-}
-
-// chooseSpool decides where the changes lie until the commit.
-func (r *run) chooseSpool(tree func(string, bool, bool) protocol.Tree) error {
-	s := &r.setup
-	s.Spool, s.SpoolSize, s.SameMount = nil, 0, false
-	size, err := memoryFor(r.o.Spool)
-	if err != nil {
-		return fail(KindSpool, r.root.Name, err)
-	}
-	s.SpoolSize = size
 	return nil
 }
-
-var _ = transaction.Options{}

@@ -33,7 +33,7 @@ func (w *worker) execute() (*protocol.Exit, error) {
 		return nil, err
 	}
 	defer null.Close()
-	
+
 	w.init, err = os.StartProcess(protocol.HiddenDir+"/self", []string{protocol.InitName}, &os.ProcAttr{
 		Env:   []string{},
 		Dir:   "/",

@@ -103,14 +103,16 @@ func (w *worker) holdTrees() ([]held, error) {
 		all = append(all, held{tree, at, st.Mode&unix.S_IFMT != unix.S_IFDIR})
 		return nil
 	}
-	if err := add(&s.Root, "/lower", true); err != nil {
-		return nil, &Error{Kind: "root", Path: s.RootName, Err: err}
+	if s.RootEntry == "" {
+		if err := add(&s.Root, "/lower", true); err != nil {
+			return nil, &Error{Kind: "root", Path: s.RootName, Err: err}
+		}
 	}
 	if err := errors.Join(
 		add(&s.Image, "/image", false),
 		add(s.ToolBase, "/tools/base", false),
 		add(s.ToolExtra, "/tools/extra", false),
-		add(s.Spool, "/up", false),
+		add(s.Spool, spoolMount(s), false),
 		add(&protocol.Tree{Path: "/proc", FD: -1}, "/proc", true),
 	); err != nil {
 		return nil, err
@@ -179,6 +181,9 @@ func device(name string, major, minor uint32) (*os.File, error) {
 
 // merge mounts the overlay of ROOT and a fresh upper, and everything on it that needs no pid namespace.
 func (w *worker) merge() error {
+	if err := w.shareMount(); err != nil {
+		return err
+	}
 	var err error
 	if w.layout.lower, err = os.OpenFile("/lower", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return &Error{Kind: "root", Path: w.setup.RootName, Err: err}
@@ -241,6 +246,9 @@ func (w *worker) openUpper() error {
 		if err := mount.AttachAt(tmpfs, "/up"); err != nil {
 			return err
 		}
+	}
+	if err := w.clearSpool(); err != nil {
+		return err
 	}
 	for _, dir := range []string{"/up/upper", "/up/work"} {
 		if err := os.Mkdir(dir, 0o755); err != nil {

@@ -23,6 +23,7 @@ func (w *worker) settle() error {
 	}
 	plan, err := w.inspect(report)
 	if err != nil {
+		_ = w.clearSpool()
 		return &Error{Kind: "inspect", Err: err}
 	}
 	w.lap("inspect")
@@ -31,17 +32,20 @@ func (w *worker) settle() error {
 		return err
 	}
 	order := <-w.orders
-	if order.Kind != protocol.OrderCommit {
-		w.lap("discard")
-		report.Times = w.times
-		return w.conn.Send(protocol.Event{Kind: protocol.EventDiscarded, Report: report})
+	done, phase := protocol.EventDiscarded, "discard"
+	if order.Kind == protocol.OrderCommit {
+		done, phase = protocol.EventCommitted, "commit"
+		if err := plan.Commit(context.Background()); err != nil {
+			_ = w.clearSpool()
+			return &Error{Kind: "commit", Err: err}
+		}
 	}
-	if err := plan.Commit(context.Background()); err != nil {
-		return &Error{Kind: "commit", Err: err}
+	if err := w.clearSpool(); err != nil {
+		w.warn("%v", err)
 	}
-	w.lap("commit")
+	w.lap(phase)
 	report.Times = w.times
-	return w.conn.Send(protocol.Event{Kind: protocol.EventCommitted, Report: report})
+	return w.conn.Send(protocol.Event{Kind: done, Report: report})
 }
 
 // readRecord adds up the executions.
@@ -102,14 +106,19 @@ func (w *worker) unmountBelow() (done bool, err error) {
 // inspect reads the upper.
 func (w *worker) inspect(report *protocol.Report) (*transaction.Plan, error) {
 	nodes, _ := w.broker.Nodes()
-	o := transaction.Options{Drop: w.layout.made, SameMount: w.setup.SameMount, Nodes: map[string]transaction.Node{}}
+	o := transaction.Options{Drop: w.layout.made, Nodes: map[string]transaction.Node{}}
 	for name, n := range nodes {
 		o.Nodes[name] = transaction.Node{Block: n.Mode&unix.S_IFMT == unix.S_IFBLK, Major: n.Major, Minor: n.Minor, Mode: n.Mode & 0o7777}
 	}
 	if w.setup.MakesNodes {
 		o.MakeNode = w.makeNode
 	}
-	plan, err := transaction.Inspect(context.Background(), w.layout.upper, w.layout.lower, o)
+	upper, lower, same, err := w.committing()
+	if err != nil {
+		return nil, err
+	}
+	o.SameMount = same
+	plan, err := transaction.Inspect(context.Background(), upper, lower, o)
 	if err != nil {
 		return nil, err
 	}

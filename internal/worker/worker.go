@@ -65,6 +65,8 @@ func (w *worker) run() error {
 	go w.listen()
 	exit, err := w.execute()
 	if err != nil {
+		_ = w.dissolve()
+		_ = w.clearSpool()
 		return err
 	}
 	w.lap("command")
