@@ -176,5 +176,5 @@ func splitFamily(rows []Row) (index int, reason string) {
 }
 
 func conditions(r Row) string {
-	return fmt.Sprint(r.Outcome, r.Version, r.Package, r.SameWord, r.SameOrder, r.Libc, r.Identity, r.Near)
+	return fmt.Sprint(r.Outcome, r.Version, r.Package, r.SameWord, r.SameOrder, r.Libc, r.Identity, r.Needs, r.Near)
 }
