@@ -135,7 +135,7 @@ func (e *encoder) newTable(out []byte, text, extension uint32) []byte {
 	out = append(out, magicNew...)
 	out = e.append32(out, uint32(len(e.sorted)), uint32(len(e.text)))
 	endian := byte(0)
-	if !e.Classic {
+	if !e.Unstated {
 		endian = endianLittle
 		if isBig(e.Order) {
 			endian = endianBig

@@ -108,9 +108,13 @@ type Cache struct {
 	Order  binary.ByteOrder
 	Format Format
 
-	// Classic is the layout before glibc 2.33: no shared strings, no byte
-	// order, no extensions (generator, glibc-hwcaps).
+	// Classic is the layout before glibc 2.33: no shared strings, no
+	// extensions (generator, glibc-hwcaps).
 	Classic bool
+
+	// Unstated: the header does not tell the byte order, as before glibc 2.33
+	// unless the vendor added it.
+	Unstated bool
 
 	// Generator is the text that names the writer, without end of line.
 	Generator string

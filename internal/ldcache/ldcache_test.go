@@ -67,6 +67,7 @@ func roundTrip(t *testing.T, c *Cache) {
 		c.Entries = slices.DeleteFunc(c.Entries, func(e Entry) bool { return e.Subdir != "" || c.Format == Old && e.Hwcap != 0 })
 		c.Generator, c.Classic = "", true
 	}
+	c.Unstated = c.Format == Old || c.Classic && c.Format == Compat
 	b, err := c.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -80,8 +81,8 @@ func roundTrip(t *testing.T, c *Cache) {
 	if d := cmp.Diff(want.Entries, got.Entries); d != "" && len(want.Entries) > 0 {
 		t.Error(d)
 	}
-	if got.Order.String() != c.Order.String() || got.Format != c.Format || got.Generator != c.Generator || got.Classic != c.Classic {
-		t.Errorf("got %v %v %q %v", got.Order, got.Format, got.Generator, got.Classic)
+	if got.Order.String() != c.Order.String() || got.Format != c.Format || got.Generator != c.Generator || got.Classic != c.Classic || got.Unstated != c.Unstated {
+		t.Errorf("got %v %v %q %v %v", got.Order, got.Format, got.Generator, got.Classic, got.Unstated)
 	}
 	again, err := got.Encode()
 	if err != nil || !bytes.Equal(again, b) {

@@ -39,7 +39,7 @@ func orderOfOld(b []byte) (binary.ByteOrder, bool) {
 }
 
 func parseOld(b []byte, order binary.ByteOrder, count int) (*Cache, error) {
-	c := &Cache{Order: order, Format: Old, Classic: true}
+	c := &Cache{Order: order, Format: Old, Classic: true, Unstated: true}
 	text := string(b[headerOld+count*entryOld:])
 	for i := range count {
 		e := b[headerOld+i*entryOld:]
@@ -63,7 +63,7 @@ func parseNew(file []byte, at int, format Format) (*Cache, error) {
 	if !ok {
 		return nil, fmt.Errorf("size: %w", ErrFormat)
 	}
-	c := &Cache{Order: order, Format: format, Classic: b[28]&3 == 0 && order.Uint32(b[32:]) == 0}
+	c := &Cache{Order: order, Format: format, Classic: order.Uint32(b[32:]) == 0, Unstated: b[28]&3 == 0}
 	names, err := c.parseExtensions(file, b, order.Uint32(b[32:]))
 	if err != nil {
 		return nil, err

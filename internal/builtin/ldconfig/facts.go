@@ -27,6 +27,7 @@ type facts struct {
 	minor   int    // 36
 
 	generator    string   // text for the cache; "" before glibc 2.33
+	states       bool     // the cache tells its byte order
 	compat       bool     // the default format has both tables: before 2.32
 	systemDirs   []string // without trailing slash
 	interpreters []string // loaders of its own C library
@@ -108,6 +109,8 @@ func (r *reader) add(f *facts) func(int64, string) bool {
 			r.versions = append(r.versions, s)
 		case s == "Format to use: new, old or compat (default)":
 			f.compat = true
+		case s == "Cache file has wrong endianness.\n":
+			f.states = true
 		case strings.HasPrefix(s, auxPrefix) && len(s) == len(auxPrefix)+3:
 			f.auxMagic = s
 		case s == "%s is not a known library type":

@@ -146,6 +146,7 @@ func (r *run) saveCache() error {
 		Order:     r.facts.order,
 		Format:    r.format(),
 		Classic:   r.facts.generator == "",
+		Unstated:  !r.facts.states,
 		Generator: r.facts.generator,
 		Entries:   r.entries,
 		Unused:    r.subdirs,

@@ -276,6 +276,7 @@ func (m *roots) unpack(t *testing.T) string {
 		check(t, os.MkdirAll(root+"/usr/"+d, 0o755))
 		check(t, os.Symlink("usr/"+d, root+"/"+d))
 	}
+	check(t, os.MkdirAll(root+"/var/cache", 0o755))
 	for _, deb := range m.debs {
 		pack := exec.Command("dpkg-deb", "--fsys-tarfile", deb)
 		tar := exec.Command("tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-C", root, "--exclude=./usr/share/*", "--exclude=*/gconv")
