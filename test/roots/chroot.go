@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 )
 
@@ -17,12 +18,14 @@ type Chroot struct {
 	Arch Arch
 	// Plain leaves the user namespace out: real root only, and only where no emulator is needed.
 	Plain bool
+	// Proot enters by `proot -q` (ptrace) instead of chroot and the kernel's handler.
+	Proot bool
 }
 
-// setup mounts what a chroot needs and enters it: $1 root, $2 binfmt_misc's registration or nothing. Device nodes that
-// a user's copy of the root lacks are the host's.
+// setup mounts what a chroot needs and enters it: $1 root, $2 binfmt_misc's registration or nothing, $3 the emulator
+// for proot or nothing. Device nodes that a user's copy of the root lacks are the host's.
 const setup = `set -e
-root=$1 register=$2; shift 2
+root=$1 register=$2 proot=$3; shift 3
 mount --make-rprivate /
 mount -t proc proc /proc
 if [ "$register" ]; then
@@ -39,6 +42,9 @@ if ! [ -e "$root/dev/null" ]; then
 	done
 	ln -s /proc/self/fd "$root/dev/fd"
 fi
+if [ "$proot" ]; then
+	exec proot -q "$proot" -r "$root" -w / -0 -b /dev "$@"
+fi
 exec chroot "$root" "$@"`
 
 // Run runs a command in the chroot with a small environment. Its output goes to stdout; nil keeps it for the error.
@@ -47,8 +53,13 @@ func (c Chroot) Run(ctx context.Context, stdout io.Writer, args ...string) error
 	if err != nil {
 		return err
 	}
+	proot := ""
+	if c.Proot {
+		register, proot = "", c.Arch.Qemu
+	}
 	cmd := command{
-		args:   append([]string{"/bin/sh", "-c", setup, "sh", c.Root, register}, args...),
+		args:   append([]string{"/bin/sh", "-c", setup, "sh", c.Root, register, proot}, args...),
+		name:   strings.Join(args, " ") + " in " + c.Root,
 		env:    append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C"}, c.Arch.Env...),
 		flags:  syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
 		stdout: stdout,

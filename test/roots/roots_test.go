@@ -92,6 +92,11 @@ func TestChroot(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "exit status 7\nreason") {
 		t.Errorf("error: %v", err)
 	}
+	out.Reset()
+	err = Chroot{Root: root, Arch: arch, Proot: true}.Run(t.Context(), &out, "/bin/uname", "-m")
+	if err != nil || out.String() != "armv7l\n" {
+		t.Errorf("proot: %q, %v", &out, err)
+	}
 	if after := host(t); after != before {
 		t.Errorf("host before: %s\nafter: %s", before, after)
 	}

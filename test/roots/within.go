@@ -19,6 +19,7 @@ import (
 // command runs one program, perhaps in new namespaces.
 type command struct {
 	args   []string
+	name   string   // for the error; empty: args
 	env    []string // the whole environment
 	flags  uintptr  // CLONE_NEW…; with CLONE_NEWUSER ids are mapped by ids
 	ids    userns.Map
@@ -59,7 +60,10 @@ func (c command) run(ctx context.Context) error {
 	}
 	fmt.Fprintln(w)
 	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("run %s: %w\n%s", strings.Join(c.args, " "), err, lastLines(tail.String(), 20))
+		if c.name == "" {
+			c.name = strings.Join(c.args, " ")
+		}
+		return fmt.Errorf("run %s: %w\n%s", c.name, err, lastLines(tail.String(), 20))
 	}
 	return nil
 }

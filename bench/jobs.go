@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/crossroot/crossroot/test/roots"
+)
+
+// job is one line of the table.
+type job struct {
+	group, name string
+	root        place         // the root that it gets: foreign or of this CPU, fresh for each round or shared
+	repeat      int           // measurements in a round; 0 is 1
+	once        bool          // slow and not the point: one round
+	limit       time.Duration // given up after this long; 0 is ten minutes
+	run         func(ctx context.Context, e *env, root string) error
+}
+
+// place is where a job's root comes from and lies.
+type place struct {
+	native bool // amd64 instead of the foreign architecture
+	memory bool // in a tmpfs instead of on the disk
+	fresh  bool // a new copy of the first stage for each round; otherwise the finished root, never changed
+}
+
+const (
+	stageGroup = "second stage"
+	loopGroup  = "2000 x true"
+	warmGroup  = "warm start"
+)
+
+// loop starts 2,000 processes from a shell that has /bin/true no other way than by execve.
+var loop = []string{"/bin/sh", "-c", "i=0; while [ $i -lt 2000 ]; do /bin/true; i=$((i+1)); done"}
+
+func jobs() []job {
+	foreign, native := place{fresh: true}, place{native: true, fresh: true}
+	ready, readyNative := place{}, place{native: true}
+	return []job{
+		{group: stageGroup, name: "crossroot", root: foreign, run: crossroot(roots.SecondStage, "--keep", "success")},
+		{group: stageGroup, name: "crossroot, spool on disk", root: foreign,
+			run: crossroot(roots.SecondStage, "--keep", "success", "--spool", "disk")},
+		{group: stageGroup, name: "native chroot, disk", root: native, run: plain(roots.SecondStage)},
+		{group: stageGroup, name: "native chroot, tmpfs", root: place{native: true, fresh: true, memory: true},
+			run: plain(roots.SecondStage)},
+		{group: stageGroup, name: "qemu-user chroot", root: foreign, run: emulated(roots.SecondStage)},
+		{group: stageGroup, name: "proot -q", root: foreign, once: true, run: proot(roots.SecondStage)},
+
+		{group: loopGroup, name: "native chroot", root: readyNative, run: plain(loop)},
+		{group: loopGroup, name: "crossroot", root: ready, run: crossroot(loop, "--keep", "never")},
+		{group: loopGroup, name: "qemu-user chroot", root: ready, run: emulated(loop)},
+		{group: loopGroup, name: "proot -q", root: ready, once: true, run: proot(loop)},
+
+		{group: warmGroup, name: "crossroot run ROOT true", root: ready, repeat: 10, run: warm},
+		{group: warmGroup, name: "native chroot true", root: readyNative, repeat: 10, run: plain([]string{"/bin/true"})},
+		{group: warmGroup, name: "qemu-user chroot true", root: ready, repeat: 10, run: emulated([]string{"/bin/true"})},
+	}
+}
+
+func crossroot(command []string, flags ...string) func(context.Context, *env, string) error {
+	return func(ctx context.Context, e *env, root string) error {
+		return e.crossroot(ctx, append(append(append([]string{"run"}, flags...), root, "--"), command...)...)
+	}
+}
+
+// plain runs the command in a chroot without an emulator: with real root's own ids where we are real root.
+func plain(command []string) func(context.Context, *env, string) error {
+	return func(ctx context.Context, e *env, root string) error {
+		return roots.Chroot{Root: root, Arch: e.native.Arch, Plain: e.root}.Run(ctx, nil, command...)
+	}
+}
+
+func emulated(command []string) func(context.Context, *env, string) error {
+	return func(ctx context.Context, e *env, root string) error {
+		return roots.Chroot{Root: root, Arch: e.foreign.Arch}.Run(ctx, nil, command...)
+	}
+}
+
+func proot(command []string) func(context.Context, *env, string) error {
+	return func(ctx context.Context, e *env, root string) error {
+		return roots.Chroot{Root: root, Arch: e.foreign.Arch, Proot: true}.Run(ctx, nil, command...)
+	}
+}
+
+// warm runs true and keeps what crossroot reports about its phases.
+func warm(ctx context.Context, e *env, root string) error {
+	report := e.scratch("report.json")
+	if err := e.crossroot(ctx, "run", "--keep", "never", "--report", report, root, "--", "/bin/true"); err != nil {
+		return err
+	}
+	return e.phases.read(report)
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+func median(times []time.Duration) time.Duration {
+	if len(times) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(times))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
+
+// format writes a duration in seconds, or in milliseconds below one.
+func format(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+	}
+	return fmt.Sprintf("%.2f s", d.Seconds())
+}
+
+// table writes one line for each job: median, range, number of measurements, and the median divided by that of the
+// group's crossroot line.
+func table(w io.Writer, results []result) {
+	rows := [][]string{{"what", "how", "median", "range", "n", "/ crossroot"}}
+	base := map[string]time.Duration{}
+	for _, r := range results {
+		if strings.HasPrefix(r.job.name, "crossroot") && base[r.job.group] == 0 {
+			base[r.job.group] = median(r.times)
+		}
+	}
+	for _, r := range results {
+		row := []string{r.job.group, r.job.name, "-", lastLine(r.err), "0", ""}
+		if len(r.times) > 0 {
+			m := median(r.times)
+			row[2] = format(m)
+			row[3] = format(slices.Min(r.times)) + " to " + format(slices.Max(r.times))
+			row[4] = fmt.Sprint(len(r.times))
+			if b := base[r.job.group]; b > 0 {
+				row[5] = fmt.Sprintf("%.2f", float64(m)/float64(b))
+			}
+		}
+		rows = append(rows, row)
+	}
+	columns(w, rows)
+}
+
+func lastLine(err error) string {
+	if err == nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	line := []rune(lines[len(lines)-1])
+	if len(line) > 60 {
+		line = append(line[:60], '…')
+	}
+	return string(line)
+}
+
+// columns writes rows as a Markdown table that is also aligned.
+func columns(w io.Writer, rows [][]string) {
+	width := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			width[i] = max(width[i], len([]rune(cell)))
+		}
+	}
+	for n, row := range rows {
+		for i, cell := range row {
+			fmt.Fprintf(w, "| %s%s ", cell, strings.Repeat(" ", width[i]-len([]rune(cell))))
+		}
+		fmt.Fprintln(w, "|")
+		if n == 0 {
+			for _, n := range width {
+				fmt.Fprintf(w, "|%s", strings.Repeat("-", n+2))
+			}
+			fmt.Fprintln(w, "|")
+		}
+	}
+}
+
+// goal is a ratio of two medians, or one median, and its limit.
+type goal struct {
+	text         string
+	group        string
+	above, below string // job names; the value is above/below, or seconds of above
+	limit        float64
+	atLeast      bool
+}
+
+func wanted() []goal {
+	return []goal{
+		{"second stage: qemu-user chroot / crossroot, at least 7", stageGroup, "qemu-user chroot", "crossroot", 7, true},
+		{"second stage: crossroot / native chroot on the same disk, at most 1.0", stageGroup, "crossroot", "native chroot, disk", 1, false},
+		{"second stage: crossroot / native chroot on tmpfs, at most 1.3", stageGroup, "crossroot", "native chroot, tmpfs", 1.3, false},
+		{"2000 x true: crossroot / native, at most 1.6", loopGroup, "crossroot", "native chroot", 1.6, false},
+		{"warm start: at most 0.060 s", warmGroup, "crossroot run ROOT true", "", 0.060, false},
+	}
+}
+
+// goals writes what was reached and returns how many goals were missed. Unmeasured ones are not missed.
+func goals(w io.Writer, results []result) (missed int) {
+	find := func(group, name string) float64 {
+		for _, r := range results {
+			if r.job.group == group && r.job.name == name {
+				return median(r.times).Seconds()
+			}
+		}
+		return 0
+	}
+	rows := [][]string{{"goal", "reached", ""}}
+	for _, g := range wanted() {
+		value, divisor := find(g.group, g.above), 1.0
+		if g.below != "" {
+			divisor = find(g.group, g.below)
+		}
+		row := []string{g.text, "-", "not measured"}
+		if value > 0 && divisor > 0 {
+			value /= divisor
+			row[1], row[2] = fmt.Sprintf("%.3f", value), "yes"
+			if (value < g.limit) == g.atLeast && value != g.limit {
+				row[2] = "NO"
+				missed++
+			}
+		}
+		rows = append(rows, row)
+	}
+	columns(w, rows)
+	return missed
+}
+
+// phases adds up what crossroot's report says about its own time.
+type phases struct {
+	n     int
+	order []string
+	times map[string][]time.Duration
+}
+
+// read takes a report: {"times": [{"phase": …, "micro": …}]}.
+func (p *phases) read(file string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var report struct {
+		Times []struct {
+			Phase string
+			Micro int64
+		}
+	}
+	if err := json.Unmarshal(data, &report); err != nil {
+		return fmt.Errorf("read report: %w", err)
+	}
+	if p.times == nil {
+		p.times = map[string][]time.Duration{}
+	}
+	for _, t := range report.Times {
+		if _, ok := p.times[t.Phase]; !ok {
+			p.order = append(p.order, t.Phase)
+		}
+		p.times[t.Phase] = append(p.times[t.Phase], time.Duration(t.Micro)*time.Microsecond)
+	}
+	p.n++
+	return nil
+}
+
+func (p *phases) write(w io.Writer) {
+	rows := [][]string{{"warm start, phase", "median"}}
+	for _, name := range p.order {
+		rows = append(rows, []string{name, format(median(p.times[name]))})
+	}
+	columns(w, rows)
+}
