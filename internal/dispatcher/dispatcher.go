@@ -156,19 +156,6 @@ func baseName(p uintptr) uintptr {
 	return base
 }
 
-//go:nosplit
-func equal(p, q uintptr) bool {
-	for i := 0; ; i++ {
-		a := byteAt(p, i)
-		if a != byteAt(q, i) {
-			return false
-		}
-		if a == 0 {
-			return true
-		}
-	}
-}
-
 // scriptArgument returns the address of the script's path when this looks like the execution of a script by absolute
 // path (argv[1], or argv[2] behind one option other than -c), else 0.
 //
@@ -222,10 +209,10 @@ func start(sp uintptr) {
 
 	key := name(load(argv, 0), fd)
 	if key > 0 {
-		record(key, load(argv, 2))
+		applet := appletOf(argv, argc, key)
+		record(key, applet)
 		dispatch(argv, argc, env, key)
-		applet := baseName(load(argv, 2))
-		if syscall6(Magic, RequestMiss, fd, appletOf(argv, argc, applet), 0, 0, 0) == 0 {
+		if syscall6(Magic, RequestMiss, fd, applet, 0, 0, 0) == 0 {
 			dispatch(argv, argc, env, key)
 		}
 	}
@@ -286,18 +273,17 @@ func name(self, fd uintptr) int {
 	return n
 }
 
-// record appends one line "map name TAB argv[0]" to the run's record; a full or missing record is nobody's problem.
+// record appends one line "map name TAB applet" to the run's record; a full or missing record is nobody's problem.
 //
 //go:nosplit
-func record(key int, arg0 uintptr) {
+func record(key int, applet uintptr) {
 	fd := syscall6(sysOpenat, atFdcwd, uintptr(unsafe.Pointer(&logName)), 0x80401 /* O_WRONLY|O_APPEND|O_CLOEXEC */, 0, 0, 0)
 	if int(fd) < 0 {
 		return
 	}
 	n := put(key, '\t')
-	base := baseName(arg0)
-	for i := 0; i < 64 && byteAt(base, i) != 0; i++ {
-		n = put(n, byteAt(base, i))
+	for i := 0; i < 64 && byteAt(applet, i) != 0; i++ {
+		n = put(n, byteAt(applet, i))
 	}
 	n = put(n, '\n')
 	syscall6(sysWrite, fd, uintptr(unsafe.Pointer(&path)), uintptr(n), 0, 0, 0)
@@ -306,17 +292,39 @@ func record(key int, arg0 uintptr) {
 }
 
 // appletOf returns the address of a multi-call program's applet: the base name that it was called by, or argv[1] when
-// that is the executable's own base name (the last component but one of path).
+// that is the executable's own base name (as in "busybox ls"; a link called ls says the applet itself).
 //
 //go:nosplit
-func appletOf(argv uintptr, argc int, called uintptr) uintptr {
-	if argc > 3 && equal(called, baseName(load(argv, 1))) && byteAt(load(argv, 3), 0) != '-' && byteAt(load(argv, 3), 0) != 0 {
+func appletOf(argv uintptr, argc, key int) uintptr {
+	called := baseName(load(argv, 2))
+	if argc > 3 && ownName(called, key) && byteAt(load(argv, 3), 0) != '-' && byteAt(load(argv, 3), 0) != 0 {
 		first := load(argv, 3)
 		if baseName(first) == first {
 			return first
 		}
 	}
 	return called
+}
+
+// ownName reports whether the string at p is the base name of the executable itself: in path[:key], the exec map's
+// name, the last component but one.
+//
+//go:nosplit
+func ownName(p uintptr, key int) bool {
+	name := uintptr(unsafe.Pointer(&path))
+	stop := key - 1
+	for stop > 0 && byteAt(name, stop) != '/' {
+		stop--
+	}
+	start := stop
+	for start > 0 && byteAt(name, start-1) != '/' {
+		start--
+	}
+	i := 0
+	for start+i < stop && byteAt(p, i) == byteAt(name, start+i) {
+		i++
+	}
+	return start+i == stop && byteAt(p, i) == 0
 }
 
 // dispatch tries the exec map's entries for this executable; it returns when there is none.
@@ -337,7 +345,7 @@ func dispatch(argv uintptr, argc int, env uintptr, key int) {
 	n := put(key, '.')
 	n = put(n, 'm')
 	n = put(n, '/')
-	n = putString(n, appletOf(argv, argc, baseName(load(argv, 2))))
+	n = putString(n, appletOf(argv, argc, key))
 	if n+3 < len(path) {
 		tryBoth(argv, env, n)
 	}
