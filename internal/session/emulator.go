@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/crossroot/crossroot/internal/arch"
+	"github.com/crossroot/crossroot/internal/kernel/userns"
 	"github.com/crossroot/crossroot/internal/protocol"
 )
 
@@ -62,7 +63,10 @@ func (r *run) makeNode(n *protocol.Node, files []*os.File) protocol.Order {
 	o := protocol.Order{Kind: protocol.OrderNode}
 	err := errors.New("no directory given")
 	if len(files) == 1 {
-		err = unix.Mknodat(int(files[0].Fd()), n.Name, n.Mode, int(unix.Mkdev(n.Major, n.Minor)))
+		// The directory lies on an idmapped mount, which knows the run's ids alone.
+		err = userns.WithFileIDs(r.setup.UIDs[0].Outside, r.setup.GIDs[0].Outside, func() error {
+			return unix.Mknodat(int(files[0].Fd()), n.Name, n.Mode, int(unix.Mkdev(n.Major, n.Minor)))
+		})
 	}
 	for _, f := range files {
 		f.Close()
