@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/crossroot/crossroot/internal/kernel/fd"
 	"github.com/crossroot/crossroot/internal/protocol"
 	"github.com/crossroot/crossroot/internal/transaction"
 )
@@ -107,9 +108,6 @@ func (w *worker) unmountBelow() (done bool, err error) {
 func (w *worker) inspect(report *protocol.Report) (*transaction.Plan, error) {
 	nodes, _ := w.broker.Nodes()
 	o := transaction.Options{Drop: w.layout.made, Nodes: map[string]transaction.Node{}}
-	for name, n := range nodes {
-		o.Nodes[name] = transaction.Node{Block: n.Mode&unix.S_IFMT == unix.S_IFBLK, Major: n.Major, Minor: n.Minor, Mode: n.Mode & 0o7777}
-	}
 	if w.setup.MakesNodes {
 		o.MakeNode = w.makeNode
 	}
@@ -118,6 +116,13 @@ func (w *worker) inspect(report *protocol.Report) (*transaction.Plan, error) {
 		return nil, err
 	}
 	o.SameMount = same
+	for name, n := range nodes {
+		mode := n.Mode
+		if st, err := fd.Lstat(upper, name); err == nil {
+			mode = st.Mode // the placeholder's: the umask, and a chmod since
+		}
+		o.Nodes[name] = transaction.Node{Block: n.Mode&unix.S_IFMT == unix.S_IFBLK, Major: n.Major, Minor: n.Minor, Mode: mode & 0o7777}
+	}
 	plan, err := transaction.Inspect(context.Background(), upper, lower, o)
 	if err != nil {
 		return nil, err
