@@ -1,16 +1,11 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strconv"
-	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -42,30 +37,12 @@ func (r *run) startWorker(ctx context.Context) error {
 
 // idMap decides the ids of the run.
 func idMap(identity bool) (userns.Map, error) {
-	if os.Geteuid() == 0 {
-		return userns.ForRoot(identity), nil
-	}
-	name := userName(os.Geteuid())
-	// A missing file is an empty one: the message names it.
-	uids, _ := os.ReadFile("/etc/subuid")
-	gids, _ := os.ReadFile("/etc/subgid")
-	m, err := userns.ForUser(name, os.Geteuid(), os.Getegid(), bytes.NewReader(uids), bytes.NewReader(gids))
+	caller := userns.ReadCaller()
+	m, err := caller.Map(identity)
 	if err != nil {
-		return m, fail(KindSubIDs, name, err)
+		return m, fail(KindSubIDs, caller.Name, err)
 	}
 	return m, nil
-}
-
-// userName is the user's name in /etc/passwd, else the number: subuid(5) knows both. (Package os/user would make the
-// executable dynamic wherever cgo is on, and the dispatcher must be static.)
-func userName(uid int) string {
-	text, _ := os.ReadFile("/etc/passwd")
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Split(line, ":"); len(f) > 2 && f[2] == strconv.Itoa(uid) {
-			return f[0]
-		}
-	}
-	return strconv.Itoa(uid)
 }
 
 // launch starts one worker.
@@ -101,7 +78,7 @@ func (r *run) launch(ids userns.Map) (err error) {
 	}
 	s := &r.setup
 	s.UIDs, s.GIDs = ranges(ids.UIDs), ranges(ids.GIDs)
-	s.MakesNodes = os.Geteuid() == 0
+	s.MakesNodes = os.Geteuid() == 0 && userns.ReadCaller().Initial()
 	files := append(r.stdio.passed[:len(r.stdio.passed):len(r.stdio.passed)], r.trees...)
 	if err := conn.Send(s, files...); err != nil {
 		return err
@@ -123,10 +100,9 @@ func ranges(in []userns.Range) []protocol.Range {
 	return out
 }
 
-// spawn starts crossroot's own executable as the worker in new namespaces. Its ids aren't mapped yet; the ambient set
-// carries its capabilities over the execve.
+// spawn starts the worker, which has no ids yet.
 func spawn(conn *os.File, netHost bool) (*os.Process, error) {
-	flags := uintptr(unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
+	flags := uintptr(userns.Namespaces)
 	if !netHost {
 		flags |= unix.CLONE_NEWNET
 	}
@@ -135,44 +111,11 @@ func spawn(conn *os.File, netHost bool) (*os.Process, error) {
 		return nil, err
 	}
 	defer null.Close()
-	// PDEATHSIG belongs to the thread: this goroutine keeps it for the process's whole life.
-	type started struct {
-		process *os.Process
-		err     error
+	process, err := userns.Spawn(protocol.WorkerName, []string{"GODEBUG=" + os.Getenv("CROSSROOT_GODEBUG")}, flags, null, null, os.Stderr, conn)
+	if err != nil {
+		return nil, fail(KindUserns, "", fmt.Errorf("make namespaces: %w", err))
 	}
-	result := make(chan started)
-	go func() {
-		runtime.LockOSThread()
-		p, err := os.StartProcess("/proc/self/exe", []string{protocol.WorkerName}, &os.ProcAttr{
-			Env:   []string{"GODEBUG=" + os.Getenv("CROSSROOT_GODEBUG")},
-			Files: []*os.File{null, null, os.Stderr, conn},
-			Sys:   &syscall.SysProcAttr{Cloneflags: flags, AmbientCaps: allCapabilities(), Pdeathsig: unix.SIGKILL, Setpgid: true},
-		})
-		result <- started{p, err}
-		if err == nil {
-			select {}
-		}
-	}()
-	s := <-result
-	if s.err != nil {
-		return nil, fail(KindUserns, "", fmt.Errorf("make namespaces: %w", s.err))
-	}
-	return s.process, nil
-}
-
-// allCapabilities are the numbers of all that this kernel knows.
-func allCapabilities() []uintptr {
-	last := 40
-	if text, err := os.ReadFile("/proc/sys/kernel/cap_last_cap"); err == nil {
-		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
-			last = n
-		}
-	}
-	all := make([]uintptr, last+1)
-	for i := range all {
-		all[i] = uintptr(i)
-	}
-	return all
+	return process, nil
 }
 
 // checkOwner refuses a ROOT whose top directory belongs to ids that the run doesn't have.

@@ -1,0 +1,55 @@
+package userns
+
+import (
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Namespaces are all kinds that a run's worker has of its own but for the network.
+const Namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+
+// Spawn starts this process's own executable again, called name, in new namespaces (CLONE_NEW… flags, NEWUSER among
+// them). Its ids aren't mapped yet; the ambient set carries its capabilities over the execve. Files are descriptors 0
+// to n. It dies with this process.
+func Spawn(name string, env []string, flags uintptr, files ...*os.File) (*os.Process, error) {
+	// PDEATHSIG belongs to the thread: this goroutine keeps it for the process's whole life.
+	type started struct {
+		process *os.Process
+		err     error
+	}
+	result := make(chan started)
+	go func() {
+		runtime.LockOSThread()
+		p, err := os.StartProcess("/proc/self/exe", []string{name}, &os.ProcAttr{
+			Env:   env,
+			Files: files,
+			Sys:   &syscall.SysProcAttr{Cloneflags: flags, AmbientCaps: allCapabilities(), Pdeathsig: unix.SIGKILL, Setpgid: true},
+		})
+		result <- started{p, err}
+		if err == nil {
+			select {}
+		}
+	}()
+	s := <-result
+	return s.process, s.err
+}
+
+// allCapabilities are the numbers of all that this kernel knows.
+func allCapabilities() []uintptr {
+	last := 40
+	if text, err := os.ReadFile("/proc/sys/kernel/cap_last_cap"); err == nil {
+		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+			last = n
+		}
+	}
+	all := make([]uintptr, last+1)
+	for i := range all {
+		all[i] = uintptr(i)
+	}
+	return all
+}
