@@ -136,20 +136,35 @@ func putDecimal(n int, v uint64) int {
 	return n
 }
 
+// length is the number of bytes before the NUL.
+//
+//go:nosplit
+func length(p uintptr) int {
+	n := 0
+	for byteAt(p, n) != 0 {
+		n++
+	}
+	return n
+}
+
+// lastSlash returns the address behind the last slash of the string at p.
+//
+//go:nosplit
+func lastSlash(p uintptr) uintptr {
+	base := p
+	for i := 0; byteAt(p, i) != 0; i++ {
+		if byteAt(p, i) == '/' {
+			base = p + uintptr(i) + 1
+		}
+	}
+	return base
+}
+
 // baseName returns the address of what follows the last slash of the string at p, without a login shell's dash.
 //
 //go:nosplit
 func baseName(p uintptr) uintptr {
-	base := p
-	for i := 0; ; i++ {
-		b := byteAt(p, i)
-		if b == 0 {
-			break
-		}
-		if b == '/' {
-			base = p + uintptr(i) + 1
-		}
-	}
+	base := lastSlash(p)
 	if byteAt(base, 0) == '-' {
 		base++
 	}
@@ -333,11 +348,12 @@ func ownName(p uintptr, key int) bool {
 func dispatch(argv uintptr, argc int, env uintptr, key int) {
 	native := argv + 16
 	if script := scriptArgument(argv, argc); script != 0 {
-		n := put(key, '.')
-		n = put(n, 'i')
-		n = putString(n, script)
-		n = put(n, 0)
-		if n <= len(path) {
+		n := putString(put(put(key, '.'), 'i'), script)
+		end(n)
+		if n < len(path) {
+			syscall6(sysExecve, uintptr(unsafe.Pointer(&path)), native, env, 0, 0, 0)
+			// A row for all scripts of a directory is an entry called "*".
+			end(put(n-length(lastSlash(script)), '*'))
 			syscall6(sysExecve, uintptr(unsafe.Pointer(&path)), native, env, 0, 0, 0)
 		}
 	}

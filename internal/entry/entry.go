@@ -75,6 +75,7 @@ func Main(name string, argv []string) int {
 	words := argv
 	if o.Script {
 		words = scriptWords(argv, o.Path)
+		o.Path = path.Clean(words[0])
 	}
 	d := policy.Pick(o.Decision, words)
 	switch d.Outcome {
@@ -122,10 +123,11 @@ func orderOf(name string) (broker.Order, error) {
 	return o, json.Unmarshal(text, &o)
 }
 
-// scriptWords turns the interpreter's argument vector into the script's own: its name and what follows.
+// scriptWords turns the interpreter's argument vector into the script's own: its name and what follows. The order's
+// path may be a pattern for all scripts of a directory.
 func scriptWords(argv []string, script string) []string {
 	for i, a := range argv {
-		if i > 0 && path.Clean(a) == script {
+		if ok, err := path.Match(script, path.Clean(a)); i > 0 && ok && err == nil {
 			return argv[i:]
 		}
 	}
