@@ -15,24 +15,26 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/crossroot/crossroot/internal/elfimage/elfmake"
 )
 
 var abiNote = []byte("\x04\x00\x00\x00\x10\x00\x00\x00\x01\x00\x00\x00GNU\x00\x00\x00\x00\x00\x03\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00" +
 	"\x04\x00\x00\x00\x04\x00\x00\x00\x03\x00\x00\x00GNU\x00\xde\xad\xbe\xef")
 
-func samples() map[string]sample {
-	base := sample{
-		interp: "/lib/ld.so.1", needed: []string{"libc.so.6", "libm.so.6"}, soname: "libx.so.1",
-		runpath: "/opt/lib", rodata: []byte("\x00\x01ab\x00abc\x00\x02version 1.2\n\x00\x00no end"),
+func samples() map[string]elfmake.File {
+	base := elfmake.File{
+		Interp: "/lib/ld.so.1", Needed: []string{"libc.so.6", "libm.so.6"}, Soname: "libx.so.1",
+		RunPath: "/opt/lib", Rodata: []byte("\x00\x01ab\x00abc\x00\x02version 1.2\n\x00\x00no end"),
 	}
-	all := map[string]sample{}
+	all := map[string]elfmake.File{}
 	for _, class := range []elf.Class{elf.ELFCLASS32, elf.ELFCLASS64} {
 		for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
 			for _, strip := range []bool{false, true} {
 				s := base
-				s.class, s.order, s.strip, s.machine, s.flags = class, order, strip, elf.EM_MIPS, 0x70001007
+				s.Class, s.Order, s.Strip, s.Machine, s.Flags = class, order, strip, elf.EM_MIPS, 0x70001007
 				if order == binary.LittleEndian {
-					s.note = abiNote
+					s.Note = abiNote
 				}
 				all[fmt.Sprintf("%v %v strip=%v", class, order, strip)] = s
 			}
@@ -44,22 +46,22 @@ func samples() map[string]sample {
 func TestOpen(t *testing.T) {
 	for name, s := range samples() {
 		t.Run(name, func(t *testing.T) {
-			b := s.build()
+			b := s.Bytes()
 			m, err := Open(bytes.NewReader(b), int64(len(b)))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if m.Class != s.class || m.Machine != s.machine || m.Flags != s.flags || m.Type != elf.ET_DYN || m.Entry != 0x10000 {
+			if m.Class != s.Class || m.Machine != s.Machine || m.Flags != s.Flags || m.Type != elf.ET_DYN || m.Entry != 0x10000 {
 				t.Errorf("header: %+v", m.Header)
 			}
-			if m.Interp() != s.interp || m.Soname() != s.soname || m.RunPath() != s.runpath || m.RPath() != "" || !m.Dynamic() {
+			if m.Interp() != s.Interp || m.Soname() != s.Soname || m.RunPath() != s.RunPath || m.RPath() != "" || !m.Dynamic() {
 				t.Errorf("interp %q soname %q runpath %q", m.Interp(), m.Soname(), m.RunPath())
 			}
-			if d := cmp.Diff(s.needed, m.Needed()); d != "" {
+			if d := cmp.Diff(s.Needed, m.Needed()); d != "" {
 				t.Error(d)
 			}
 			abi, ok := m.ABI()
-			if ok != (s.note != nil) || ok && abi.String() != "Linux 3.2.0" {
+			if ok != (s.Note != nil) || ok && abi.String() != "Linux 3.2.0" {
 				t.Errorf("ABI %v %v", abi, ok)
 			}
 			if ok && m.BuildID() != "deadbeef" {
@@ -80,7 +82,7 @@ func TestOpen(t *testing.T) {
 					t.Errorf("strings %q lack %q", got, want)
 				}
 			}
-			if slices.Contains(got, "ab") || !s.strip && slices.Contains(got, "no end") {
+			if slices.Contains(got, "ab") || !s.Strip && slices.Contains(got, "no end") {
 				t.Errorf("strings %q have too much", got)
 			}
 		})
@@ -92,8 +94,8 @@ func TestStringsAcrossChunks(t *testing.T) {
 	ro := append(bytes.Repeat([]byte{1}, textChunk-10), "\x00across the border\x00"+long+"\x00"+long+"y\x00end"...)
 	ro = append(ro, 0)
 	s := samples()["ELFCLASS64 LittleEndian strip=false"]
-	s.rodata = ro
-	b := s.build()
+	s.Rodata = ro
+	b := s.Bytes()
 	m, err := Open(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +114,7 @@ func TestStringsAcrossChunks(t *testing.T) {
 }
 
 func TestMalformed(t *testing.T) {
-	good := samples()["ELFCLASS64 LittleEndian strip=false"].build()
+	good := samples()["ELFCLASS64 LittleEndian strip=false"].Bytes()
 	le := binary.LittleEndian
 	for name, change := range map[string]func(b []byte) []byte{
 		"empty":                  func([]byte) []byte { return nil },
@@ -161,7 +163,7 @@ func (f failing) ReadAt(b []byte, off int64) (int, error) {
 }
 
 func TestReadErrorIsNotMalformed(t *testing.T) {
-	b := samples()["ELFCLASS64 LittleEndian strip=false"].build()
+	b := samples()["ELFCLASS64 LittleEndian strip=false"].Bytes()
 	_, err := Open(failing{bytes.NewReader(b)}, int64(len(b)))
 	if !errors.Is(err, os.ErrPermission) || errors.Is(err, ErrNotELF) {
 		t.Errorf("error %v", err)
@@ -221,7 +223,7 @@ func compareWithStandardLibrary(t *testing.T, f *os.File) {
 
 func FuzzOpen(f *testing.F) {
 	for _, s := range samples() {
-		f.Add(s.build())
+		f.Add(s.Bytes())
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Open(bytes.NewReader(b), int64(len(b)))
@@ -250,7 +252,7 @@ func FuzzOpen(f *testing.F) {
 // TestAllocation checks that a file full of lies costs less than 1 MiB.
 func TestAllocation(t *testing.T) {
 	b := bytes.Repeat([]byte{1, 0, 0, 0, 'a', 'b'}, 2<<20)
-	copy(b, samples()["ELFCLASS64 LittleEndian strip=false"].build())
+	copy(b, samples()["ELFCLASS64 LittleEndian strip=false"].Bytes())
 	le := binary.LittleEndian
 	le.PutUint16(b[56:], 65536/56)
 	le.PutUint64(b[64+56+32:], maxDynamic)
