@@ -111,7 +111,11 @@ func (b *Broker) filesBelow(dir string) (files, dirs []string, err error) {
 		if depth > 32 || len(files) > maxModules {
 			return fmt.Errorf("too many modules in %s", dir)
 		}
-		d, err := fd.Open(b.Root, path.Join(dir, rel), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		flags := unix.O_RDONLY | unix.O_DIRECTORY
+		if rel != "" { // the directory itself is a symlink in Debian: 5.36 → 5.36.0
+			flags |= unix.O_NOFOLLOW
+		}
+		d, err := fd.Open(b.Root, path.Join(dir, rel), flags, 0)
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
 			return nil
 		}

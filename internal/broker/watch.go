@@ -2,8 +2,11 @@ package broker
 
 import (
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/crossroot/crossroot/internal/kernel/fd"
 )
 
 // watch tells when directories of the target change (inotify(7)).
@@ -28,10 +31,15 @@ func (b *Broker) watchPerl(dirs []string) error {
 		if w.seen[dir] {
 			continue
 		}
-		const mask = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_ONLYDIR | unix.IN_DONT_FOLLOW
-		if _, err := unix.InotifyAddWatch(int(w.file.Fd()), "/merged"+dir, mask); err == nil {
+		const mask = unix.IN_CREATE | unix.IN_DELETE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_ONLYDIR
+		d, err := fd.Open(b.Root, dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+		if err != nil {
+			continue // it isn't there; its parent is watched
+		}
+		if _, err := unix.InotifyAddWatch(int(w.file.Fd()), "/proc/self/fd/"+strconv.Itoa(int(d.Fd())), mask); err == nil {
 			w.seen[dir] = true
 		}
+		d.Close()
 	}
 	return nil
 }

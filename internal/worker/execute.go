@@ -109,7 +109,7 @@ func (w *worker) converse(conn *fdsock.Conn, filter []unix.SockFilter) (*protoco
 		case protocol.InitExited:
 			return e.Exit, nil
 		case protocol.InitFailed:
-			return nil, &Error{Kind: "init", Err: errors.New(e.Text)}
+			return nil, e.Failure
 		}
 	}
 }

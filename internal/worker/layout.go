@@ -11,6 +11,7 @@ import (
 
 	"github.com/crossroot/crossroot/internal/kernel/fd"
 	"github.com/crossroot/crossroot/internal/kernel/mount"
+	"github.com/crossroot/crossroot/internal/kernel/overlay"
 	"github.com/crossroot/crossroot/internal/protocol"
 )
 
@@ -198,15 +199,7 @@ func (w *worker) merge() error {
 	if err := os.Mkdir("/merged", 0o755); err != nil {
 		return err
 	}
-	options := []mount.Option{
-		{Key: "lowerdir", Value: "/lower"}, {Key: "upperdir", Value: "/up/upper"}, {Key: "workdir", Value: "/up/work"},
-		{Key: "userxattr"}, {Key: "redirect_dir", Value: "nofollow"}, {Key: "metacopy", Value: "off"},
-		{Key: "index", Value: "off"}, {Key: "nfs_export", Value: "off"}, {Key: "xino", Value: "off"},
-	}
-	if w.setup.SpoolSize == 0 {
-		options = append(options, mount.Option{Key: "volatile"})
-	}
-	overlay, err := mount.New("overlay", 0, options...)
+	merge, err := mount.New("overlay", 0, overlay.Options("/lower", "/up/upper", "/up/work", w.setup.SpoolSize == 0)...)
 	if err != nil {
 		return &Error{Kind: "overlay", Path: w.setup.RootName, Err: err}
 	}

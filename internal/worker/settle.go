@@ -130,7 +130,10 @@ func (w *worker) inspect(report *protocol.Report) (*transaction.Plan, error) {
 	for _, c := range plan.Changes() {
 		report.Changes = append(report.Changes, protocol.Change{Path: c.Path, Kind: string(c.Kind), Type: c.Type})
 	}
-	report.Warnings = append(report.Warnings, plan.Warnings()...)
+	for _, text := range append(plan.Warnings(), w.scanForLeaks(report.Changes)...) {
+		w.warn("%s", text)
+	}
+	report.Warnings = w.warnings
 	return plan, nil
 }
 

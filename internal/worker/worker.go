@@ -148,7 +148,12 @@ func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
 func failure(err error) *protocol.Failure {
-	f := &protocol.Failure{Kind: "internal", Message: err.Error()}
+	var f *protocol.Failure
+	if errors.As(err, &f) {
+		return f
+	}
+	f = &protocol.Failure{Kind: "internal", Message: err.Error()}
+	errors.As(err, &f.Errno)
 	var typed *Error
 	if errors.As(err, &typed) {
 		f.Kind, f.Path, f.Changed = typed.Kind, typed.Path, typed.Changed
