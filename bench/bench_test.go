@@ -81,7 +81,7 @@ func TestGoalsAndTable(t *testing.T) {
 func TestPhases(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "report")
 	var p phases
-	for _, text := range []string{`{"times":[{"phase":"mounts","micro":1500},{"phase":"command","micro":10}]}`,
+	for _, text := range []string{`{"times":[{"phase":"mounts","micro":1500},{"phase":"mounts","micro":10}]}`,
 		`{"Times":[{"Phase":"mounts","Micro":2500}],"other":1}`} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -92,7 +92,7 @@ func TestPhases(t *testing.T) {
 	}
 	var b bytes.Buffer
 	p.write(&b)
-	if !strings.Contains(b.String(), "| mounts            | 2.0 ms |") || p.n != 2 {
+	if !strings.Contains(b.String(), "| mounts            | 2.0 ms |") || !strings.Contains(b.String(), "mounts (2)") || p.n != 2 {
 		t.Errorf("%d reports:\n%s", p.n, &b)
 	}
 	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {

@@ -161,11 +161,16 @@ func (p *phases) read(file string) error {
 	if p.times == nil {
 		p.times = map[string][]time.Duration{}
 	}
+	seen := map[string]int{}
 	for _, t := range report.Times {
-		if _, ok := p.times[t.Phase]; !ok {
-			p.order = append(p.order, t.Phase)
+		name := t.Phase
+		if seen[name]++; seen[name] > 1 {
+			name = fmt.Sprintf("%s (%d)", t.Phase, seen[t.Phase])
 		}
-		p.times[t.Phase] = append(p.times[t.Phase], time.Duration(t.Micro)*time.Microsecond)
+		if _, ok := p.times[name]; !ok {
+			p.order = append(p.order, name)
+		}
+		p.times[name] = append(p.times[name], time.Duration(t.Micro)*time.Microsecond)
 	}
 	p.n++
 	return nil
