@@ -27,11 +27,23 @@ func Main() int {
 	conn := fdsock.Open(os.NewFile(3, "worker"))
 	exit, err := run(conn)
 	if err != nil {
-		_ = conn.Send(protocol.InitEvent{Kind: protocol.InitFailed, Text: err.Error()})
+		_ = conn.Send(protocol.InitEvent{Kind: protocol.InitFailed, Failure: failure(err)})
 		return 1
 	}
 	_ = conn.Send(protocol.InitEvent{Kind: protocol.InitExited, Exit: exit})
 	return 0
+}
+
+// errProc marks the mounts of /proc, which containers hinder.
+var errProc = errors.New("a new /proc is refused")
+
+func failure(err error) *protocol.Failure {
+	f := &protocol.Failure{Kind: "init", Message: err.Error()}
+	if errors.Is(err, errProc) {
+		f.Kind = "proc"
+	}
+	errors.As(err, &f.Errno)
+	return f
 }
 
 func run(conn *fdsock.Conn) (*protocol.Exit, error) {
@@ -78,14 +90,14 @@ func run(conn *fdsock.Conn) (*protocol.Exit, error) {
 func enterRoot() ([]*os.File, error) {
 	private, err := mount.New("proc", mount.NoSuid|mount.NoDev|mount.NoExec, mount.Option{Key: "subset", Value: "pid"})
 	if err != nil {
-		return nil, fmt.Errorf("mount the private /proc: %w", err)
+		return nil, fmt.Errorf("%w: %w", errProc, err)
 	}
 	if err := mount.AttachAt(private, "/merged"+protocol.HiddenDir+"/proc"); err != nil {
 		return nil, err
 	}
 	proc, err := mount.New("proc", mount.NoSuid|mount.NoDev|mount.NoExec)
 	if err != nil {
-		return nil, fmt.Errorf("mount /proc: %w", err)
+		return nil, fmt.Errorf("%w: %w", errProc, err)
 	}
 	limits, err := openLimits(proc)
 	if err != nil {

@@ -2,7 +2,11 @@
 // run's user namespace) and pid 1 (in its pid namespace). Plain data, carried by kernel/fdsock; no behaviour.
 package protocol
 
-import "github.com/crossroot/crossroot/internal/policy"
+import (
+	"syscall"
+
+	"github.com/crossroot/crossroot/internal/policy"
+)
 
 // Names under which crossroot's own executable is started again.
 const (
@@ -142,12 +146,24 @@ type Exit struct {
 	Errno  int    `json:",omitempty"`
 }
 
-// Failure is an error of the run itself. Kind is stable, for hints and exit codes.
+// Failure is an error of the run itself. Kind is stable, for hints and exit codes. It is an error value, so that the
+// error number survives the way.
 type Failure struct {
 	Kind    string
 	Message string
-	Path    string `json:",omitempty"`
-	Changed bool   `json:",omitempty"`
+	Path    string        `json:",omitempty"`
+	Changed bool          `json:",omitempty"`
+	Errno   syscall.Errno `json:",omitempty"`
+}
+
+func (f *Failure) Error() string { return f.Message }
+
+// Unwrap returns the error number, if there is one.
+func (f *Failure) Unwrap() error {
+	if f.Errno == 0 {
+		return nil
+	}
+	return f.Errno
 }
 
 // Node is a device node to make at commit.
@@ -208,9 +224,9 @@ type Init struct {
 
 // InitEvent is what pid 1 tells the worker.
 type InitEvent struct {
-	Kind InitKind
-	Exit *Exit  `json:",omitempty"`
-	Text string `json:",omitempty"`
+	Kind    InitKind
+	Exit    *Exit    `json:",omitempty"`
+	Failure *Failure `json:",omitempty"`
 }
 
 // InitKind names what pid 1 tells.
@@ -222,7 +238,7 @@ const (
 	InitPty      InitKind = "pty"      // with the master
 	InitStarted  InitKind = "started"
 	InitExited   InitKind = "exited"
-	InitFailed   InitKind = "failed" // Text
+	InitFailed   InitKind = "failed" // Failure
 )
 
 // Stage is what pid 1 tells the process that becomes the command.

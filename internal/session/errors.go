@@ -1,6 +1,10 @@
 package session
 
 import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
 	"github.com/crossroot/crossroot/internal/protocol"
 )
 
@@ -14,9 +18,13 @@ const (
 	KindArch       Kind = "arch"       // CPU not known
 	KindBusy       Kind = "busy"       // another run holds ROOT
 	KindState      Kind = "state"      // crossroot's own directories
+	KindKernel     Kind = "kernel"     // a system call is missing
+	KindRights     Kind = "rights"     // a system call is refused
 	KindUserns     Kind = "userns"     // no user namespace to be had
+	KindContainer  Kind = "container"  // root of a container that has too few ids
 	KindSubIDs     Kind = "subids"     // no subordinate ids
 	KindOwner      Kind = "owner"      // ROOT belongs to ids that aren't mapped
+	KindProc       Kind = "proc"       // no new /proc
 	KindBinfmt     Kind = "binfmt"     // no binfmt_misc in user namespaces
 	KindOverlay    Kind = "overlay"    // overlay refused
 	KindMountpoint Kind = "mountpoint" // /proc, /dev, /.cr of ROOT
@@ -48,11 +56,32 @@ func (e *Error) Unwrap() error { return e.Err }
 
 func fail(kind Kind, path string, err error) *Error { return &Error{Kind: kind, Path: path, Err: err} }
 
-// remote is an error that the worker reported.
-type remote string
-
-func (r remote) Error() string { return string(r) }
-
 func fromWorker(f *protocol.Failure) *Error {
-	return &Error{Kind: Kind(f.Kind), Path: f.Path, Err: remote(f.Message), Changed: f.Changed}
+	return &Error{Kind: Kind(f.Kind), Path: f.Path, Err: f, Changed: f.Changed}
+}
+
+// classify gives a failure that nobody typed a kind by its error number: what the kernel lacks or refuses is the
+// machine's fault, and doctor knows more.
+func classify(err error) error {
+	var typed *Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &typed) && typed.Kind != KindInternal && typed.Kind != KindInit:
+		return err
+	}
+	kind := KindInternal
+	switch {
+	case errors.Is(err, unix.ENOSYS):
+		kind = KindKernel
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		kind = KindRights
+	case typed != nil:
+		kind = typed.Kind
+	}
+	e := &Error{Kind: kind, Err: err}
+	if typed != nil {
+		e.Path, e.Changed = typed.Path, typed.Changed
+	}
+	return e
 }

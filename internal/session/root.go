@@ -91,7 +91,7 @@ func (r *Root) identify() error {
 			candidates = append(candidates[:len(candidates):len(candidates)], dir+"/"+n)
 		}
 	}
-	var unknown error
+	var unknown, refused error
 	for _, c := range candidates {
 		a, err := Identify(r.Dir, c)
 		if err == nil {
@@ -101,9 +101,18 @@ func (r *Root) identify() error {
 		if errors.Is(err, ErrUnknownArch) && unknown == nil {
 			unknown = err
 		}
+		if refused == nil && (errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)) {
+			refused = err
+		}
 	}
 	if unknown != nil {
 		return fail(KindArch, r.Name, unknown)
+	}
+	switch {
+	case errors.Is(refused, unix.ENOSYS):
+		return fail(KindKernel, r.Name, refused)
+	case refused != nil:
+		return fail(KindRoot, r.Name, refused)
 	}
 	return fail(KindNotRoot, r.Name, fmt.Errorf("no executable in /bin, /usr/bin, /sbin or /usr/sbin of %s tells its CPU", r.Name))
 }

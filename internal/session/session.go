@@ -88,5 +88,5 @@ func Run(ctx context.Context, root *Root, o Options) (*Result, error) {
 	if result != nil {
 		result.Duration = time.Since(began)
 	}
-	return result, err
+	return result, classify(err)
 }

@@ -40,6 +40,9 @@ func idMap(identity bool) (userns.Map, error) {
 	caller := userns.ReadCaller()
 	m, err := caller.Map(identity)
 	if err != nil {
+		if errors.Is(err, userns.ErrFewIDs) {
+			return m, fail(KindContainer, "", err)
+		}
 		return m, fail(KindSubIDs, caller.Name, err)
 	}
 	return m, nil

@@ -199,12 +199,12 @@ func (w *worker) merge() error {
 	if err := os.Mkdir("/merged", 0o755); err != nil {
 		return err
 	}
-	merge, err := mount.New("overlay", 0, overlay.Options("/lower", "/up/upper", "/up/work", w.setup.SpoolSize == 0)...)
+	tree, err := mount.New("overlay", 0, overlay.Options("/lower", "/up/upper", "/up/work", w.setup.SpoolSize == 0)...)
 	if err != nil {
 		return &Error{Kind: "overlay", Path: w.setup.RootName, Err: err}
 	}
-	defer overlay.Close()
-	if err := mount.AttachAt(overlay, "/merged"); err != nil {
+	defer tree.Close()
+	if err := mount.AttachAt(tree, "/merged"); err != nil {
 		return err
 	}
 	merged, err := os.OpenFile("/merged", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)

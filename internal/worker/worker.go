@@ -44,6 +44,7 @@ type worker struct {
 	broker   *broker.Broker
 	init     *os.Process
 	warnings []string
+	points   []point // made for binds
 }
 
 func (w *worker) run() error {
