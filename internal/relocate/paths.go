@@ -3,6 +3,7 @@ package relocate
 import (
 	"bytes"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -33,6 +34,10 @@ func HiddenDir(dir string) (hidden string, ok bool) {
 // modules are the directories of binary modules that lie below /usr/lib where
 // that directory itself holds the libraries, and everything else with them.
 var modules = []string{"gconv", "security", "ossl-modules", "engines-3", "engines-1.1", "perl5", "audit"}
+
+// Modules are the directories below /usr/lib and /lib that are rewritten where
+// /usr/lib itself is Rules.LibDir: /lib/security becomes /.cr/security.
+func Modules() []string { return slices.Clone(modules) }
 
 // pathRules are the rules for strings; interp is the file's own interpreter,
 // which also stands as a plain string in libc and in the loader.

@@ -86,7 +86,7 @@ func (c *cache) install(name string, fill func(tmp string) error) error {
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
 	fresh := filepath.Join(tmp, "new")
-	if err := os.Mkdir(fresh, 0o755); err != nil {
+	if err := makeDirs(tmp, "new"); err != nil {
 		return fmt.Errorf("build tool root: %w", err)
 	}
 	if err := fill(fresh); err != nil {

@@ -167,7 +167,7 @@ func (b *builder) writeFiles(dir string, items []*item, results []output) error 
 // is left out and has its error in the result; other errors end it.
 func (b *builder) write(ctx context.Context, dir string, items []*item) ([]output, error) {
 	for _, it := range items {
-		if err := os.MkdirAll(filepath.Join(dir, path.Dir(it.dest)), 0o755); err != nil {
+		if err := makeDirs(dir, path.Dir(it.dest)); err != nil {
 			return nil, fmt.Errorf("build tool root: %w", err)
 		}
 	}
@@ -254,20 +254,4 @@ func (b *builder) content(it *item) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: changed while the tool root was built", f.Name())
 	}
 	return content, nil
-}
-
-// writeNew makes a file with exactly this mode, whatever the umask.
-func writeNew(name string, content []byte, mode fs.FileMode) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err2 := f.Close(); err == nil {
-		err = err2
-	}
-	return err
 }

@@ -9,7 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -80,18 +83,38 @@ func (c *cache) rootDir(key string) string { return filepath.Join(c.dir, "root-"
 
 func variantName(target arch.Arch) string { return "variant-" + target.Name }
 
-// current gives the tool root of an unchanged source.
+// current gives the tool root of an unchanged source. Every start waits for
+// it: the index is read while the source is compared, on as many CPUs as
+// there are.
 func (c *cache) current(root string, target arch.Arch) (*Root, error) {
+	key, lines, err := readStamp(c.stampName(root))
+	if err != nil {
+		return nil, err
+	}
 	src, err := rootfs.Open(root)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = src.Close() }()
-	key, err := checkStamp(c.stampName(root), src)
-	if err != nil {
-		return nil, err
+	var stale atomic.Bool
+	var wg sync.WaitGroup
+	for part := range slices.Chunk(lines, max(1, (len(lines)+1)/2)) {
+		wg.Go(func() {
+			if !unchanged(src, part) {
+				stale.Store(true)
+			}
+		})
 	}
-	return c.use(key, target)
+	r, err := c.use(key, target)
+	wg.Wait()
+	switch {
+	case err != nil:
+		return nil, err
+	case stale.Load():
+		_ = r.Close()
+		return nil, errStale
+	}
+	return r, nil
 }
 
 // use opens a tool root that is ready.

@@ -78,9 +78,13 @@ func collect(src *rootfs.Root, host arch.Arch) (*collection, error) {
 	return c, nil
 }
 
-// resolve follows links and remembers what was passed.
+// resolve follows links and remembers what was passed. Names that a stamp
+// can't hold are as good as missing.
 func (c *collection) resolve(name string) (string, bool) {
 	real, links, err := c.src.Resolve(name)
+	if strings.Contains(real+strings.Join(links, ""), "\n") {
+		return "", false
+	}
 	for _, l := range links {
 		if info, err := c.src.Stat(l); err == nil {
 			c.sources[l] = info
@@ -267,10 +271,21 @@ func (c *collection) addLayoutLinks() {
 	case "lib64":
 		c.addLink("L", "lib64")
 	case "lib":
-		for _, m := range []string{"gconv", "security", "ossl-modules", "engines-3", "engines-1.1", "perl5", "audit"} {
-			c.addLink(m, "lib/"+m)
+		for _, m := range relocate.Modules() {
+			if c.hasDir("lib/" + m) {
+				c.addLink(m, "lib/"+m)
+			}
 		}
 	default:
 		c.addLink(base, "lib/"+base)
 	}
+}
+
+func (c *collection) hasDir(dir string) bool {
+	for dest := range c.byDest {
+		if strings.HasPrefix(dest, dir+"/") {
+			return true
+		}
+	}
+	return false
 }

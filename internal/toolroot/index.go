@@ -78,7 +78,7 @@ type File struct {
 }
 
 const (
-	format     = 3
+	format     = 5
 	indexName  = "index.json" // in Base: an Index; in Variant: a list of Tools
 	filesName  = "files.json" // in both: a list of Files
 	hidden     = "/.cr/"
@@ -192,17 +192,6 @@ func readJSON(name string, into any) error {
 	}
 	if err := json.Unmarshal(b, into); err != nil {
 		return fmt.Errorf("read index %s: %w", name, err)
-	}
-	return nil
-}
-
-func writeJSON(name string, value any) error {
-	b, err := json.Marshal(value)
-	if err != nil {
-		return fmt.Errorf("write index: %w", err)
-	}
-	if err := os.WriteFile(name, append(b, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write index: %w", err)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -25,8 +24,12 @@ var libraryABI = map[elf.Machine]ldcache.ABI{
 // writeCache writes the loader's cache. Without it, the loader of each program
 // looks into a dozen directories that don't exist before it finds libc.
 func (b *builder) writeCache(dir string) error {
+	if b.musl { // its loader reads a search path (dynlink.c: etc_ldso_path)
+		name := strings.TrimSuffix(path.Base(b.loader), ".so.1") + ".path"
+		return writeNew(filepath.Join(dir, name), []byte("/.cr/lib\n"), 0o644)
+	}
 	abi, ok := libraryABI[b.host.Machine]
-	if !ok || b.musl || b.loader == "" {
+	if !ok || b.loader == "" {
 		return nil
 	}
 	libDir, _ := relocate.HiddenDir(b.libDir)
@@ -41,5 +44,5 @@ func (b *builder) writeCache(dir string) error {
 	if err != nil {
 		return fmt.Errorf("write library cache: %w", err)
 	}
-	return os.WriteFile(filepath.Join(dir, cacheName), content, 0o644)
+	return writeNew(filepath.Join(dir, cacheName), content, 0o644)
 }

@@ -44,6 +44,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if root := os.Getenv(killedEnv); root != "" {
+		buildAndDie(root)
+	}
 	os.Exit(m.Run())
 }
 

@@ -1,7 +1,6 @@
 package toolroot
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -68,36 +67,33 @@ func (s stamp) bytes() []byte {
 	return b.Bytes()
 }
 
-// checkStamp reads a stamp and compares it with the source as it is. It is
-// what every start waits for, so it keeps nothing.
-func checkStamp(name string, src *rootfs.Root) (key string, err error) {
-	f, err := os.Open(name)
+// readStamp reads a stamp: the key, and the lines to be given to unchanged.
+func readStamp(name string) (key string, lines []string, err error) {
+	b, err := os.ReadFile(name)
 	if err != nil {
-		return "", fmt.Errorf("read stamp: %w", err)
+		return "", nil, fmt.Errorf("read stamp: %w", err)
 	}
-	defer func() { _ = f.Close() }()
-	lines := bufio.NewScanner(f)
-	if !lines.Scan() {
-		return "", errStale
+	first, rest, _ := strings.Cut(string(b), "\n")
+	version, key, _ := strings.Cut(first, " ")
+	rest, whole := strings.CutSuffix(rest, "end\n")
+	if version != strconv.Itoa(format) || !whole {
+		return "", nil, errStale
 	}
-	version, key, _ := strings.Cut(lines.Text(), " ")
-	if version != strconv.Itoa(format) {
-		return "", errStale
-	}
-	for lines.Scan() {
-		text := lines.Text()
-		if text == "end" {
-			return key, nil
-		}
-		was, path, ok := parseLine(text)
+	return key, strings.Split(strings.TrimSuffix(rest, "\n"), "\n"), nil
+}
+
+// unchanged compares lines of a stamp with the source as it is now.
+func unchanged(src *rootfs.Root, lines []string) bool {
+	for _, l := range lines {
+		was, path, ok := parseLine(l)
 		if !ok {
-			return "", errStale
+			return false
 		}
 		if now, err := src.Stat(path); err != nil || now != was {
-			return "", errStale
+			return false
 		}
 	}
-	return "", errStale // cut short
+	return true
 }
 
 func parseLine(text string) (i rootfs.Info, path string, ok bool) {
