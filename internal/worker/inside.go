@@ -188,25 +188,27 @@ func (w *worker) binds(merged *os.File) error {
 	return nil
 }
 
-// bind attaches a clone of source (a path of the stage) at the target inside, which must exist: making it would leave
-// a trace in ROOT.
+// bind attaches a clone of source (a path of the stage) at the target inside.
 func (w *worker) bind(merged *os.File, b protocol.Bind, source string) error {
 	src, err := os.OpenFile(source, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	target, err := fd.Open(merged, b.Target, unix.O_PATH, 0)
+	var from, to unix.Stat_t
+	if err := unix.Fstat(int(src.Fd()), &from); err != nil {
+		return err
+	}
+	target, err := w.openTarget(merged, b.Target, from.Mode&unix.S_IFMT == unix.S_IFDIR)
 	if err != nil {
 		return err
 	}
 	defer target.Close()
-	var from, to unix.Stat_t
-	if err := errors.Join(unix.Fstat(int(src.Fd()), &from), unix.Fstat(int(target.Fd()), &to)); err != nil {
+	if err := unix.Fstat(int(target.Fd()), &to); err != nil {
 		return err
 	}
 	if (from.Mode&unix.S_IFMT == unix.S_IFDIR) != (to.Mode&unix.S_IFMT == unix.S_IFDIR) {
-		return fmt.Errorf("%s is %s, but %s is %s", source, typeName(from.Mode), b.Target, typeName(to.Mode))
+		return fmt.Errorf("%s is %s, but %s is %s", b.Source.Path, typeName(from.Mode), b.Target, typeName(to.Mode))
 	}
 	if to.Mode&unix.S_IFMT != unix.S_IFDIR && to.Mode&unix.S_IFMT != unix.S_IFREG {
 		return fmt.Errorf("%s is %s", b.Target, typeName(to.Mode))

@@ -22,6 +22,7 @@ func (w *worker) settle() error {
 	if err := w.dissolve(); err != nil {
 		return err
 	}
+	w.removePoints()
 	plan, err := w.inspect(report)
 	if err != nil {
 		_ = w.clearSpool()
