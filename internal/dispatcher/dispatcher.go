@@ -276,6 +276,8 @@ func name(self, fd uintptr) int {
 	}
 	n = put(n, '/')
 	st := uintptr(unsafe.Pointer(&stat))
+	nameless = links(st) == 0
+	execFD = fd
 	n = putDecimal(n, uint64(load(st, statSize)))
 	n = put(n, '-')
 	n = putDecimal(n, uint64(load(st, statMtime)))
@@ -380,6 +382,7 @@ func tryBoth(argv, env uintptr, n int) {
 	end(put(put(n, '.'), 'e'))
 	// The entry is a symlink to the emulator: executing it with the emulator's arguments is the emulation.
 	readModel(load(argv, 0))
+	chooseName(load(argv, 1))
 	vector := emulation(argv)
 	syscall6(sysExecve, uintptr(unsafe.Pointer(&path)), vector, env, 0, 0, 0)
 	restore(argv)
@@ -393,7 +396,7 @@ func tryBoth(argv, env uintptr, n int) {
 func emulation(argv uintptr) uintptr {
 	self, file, arg0 := load(argv, 0), load(argv, 1), load(argv, 2)
 	savedSelf, savedFile, savedArg0 = self, file, arg0
-	store(argv, 2, file)
+	store(argv, 2, emulated)
 	store(argv, 1, arg0)
 	store(argv, 0, uintptr(unsafe.Pointer(&argFlag)))
 	vector := argv - 8
@@ -414,6 +417,43 @@ func restore(argv uintptr) {
 	store(argv, 0, savedSelf)
 	store(argv, 1, savedFile)
 	store(argv, 2, savedArg0)
+}
+
+// The executable's descriptor, and whether the file has no name any more (deleted, memfd).
+var (
+	execFD   uintptr
+	emulated uintptr
+	nameless bool
+)
+
+// chooseName puts the name that the emulator opens into emulated: the one that was executed or, where that leads nowhere (or to a
+// descriptor which this execve closes), the descriptor's own in the private proc, which then stays open.
+//
+//go:nosplit
+func chooseName(given uintptr) {
+	emulated = given
+	if !nameless && !startsWith(given, uintptr(unsafe.Pointer(&procName))) && !startsWith(given, uintptr(unsafe.Pointer(&devName))) {
+		return
+	}
+	syscall6(sysFcntl, execFD, 2 /* F_SETFD */, 0, 0, 0, 0)
+	emulated = uintptr(unsafe.Pointer(&procLink))
+}
+
+var (
+	procName = [7]byte{'/', 'p', 'r', 'o', 'c', '/'}
+	devName  = [9]byte{'/', 'd', 'e', 'v', '/', 'f', 'd', '/'}
+)
+
+// startsWith reports whether the string at p begins with the one at prefix.
+//
+//go:nosplit
+func startsWith(p, prefix uintptr) bool {
+	for i := 0; byteAt(prefix, i) != 0; i++ {
+		if byteAt(p, i) != byteAt(prefix, i) {
+			return false
+		}
+	}
+	return true
 }
 
 // readModel reads the CPU model for the emulator into cpu: the text of the symlink "cpu" beside the dispatcher.
@@ -450,6 +490,7 @@ func emulateByDescriptor(argv uintptr, argc int, env uintptr) {
 		return
 	}
 	readModel(load(argv, 0))
+	chooseName(load(argv, 1))
 	vector := emulation(argv)
 	syscall6(sysExecveat, fd, uintptr(unsafe.Pointer(&empty)), vector, env, 0x1000 /* AT_EMPTY_PATH */, 0)
 	restore(argv)

@@ -22,3 +22,8 @@ const (
 	statSize  = 6
 	statMtime = 11
 )
+
+// links is st_nlink.
+//
+//go:nosplit
+func links(st uintptr) uint64 { return uint64(load(st, 2) >> 32) }
