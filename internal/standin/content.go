@@ -23,7 +23,6 @@ const systemPrograms = `
 
 // links to programs under another name.
 var links = map[string]string{
-	"/usr/bin/sh":        "dash",
 	"/usr/bin/awk":       "mawk",
 	"/usr/sbin/modprobe": "../bin/kmod",
 	"/usr/sbin/reboot":   "../bin/systemctl",

@@ -1,6 +1,7 @@
 package standin
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -15,6 +16,8 @@ import (
 // Options of Root; the zero value makes a root without a package database: its programs run natively under near
 // fidelity.
 type Options struct {
+	// Shell is what /bin/sh links to: "" is dash.
+	Shell string
 	// Packages is the package database, name → version. With the versions of the host's own packages (HostPackages)
 	// exact fidelity runs the stand-ins natively too.
 	Packages map[string]string
@@ -35,7 +38,7 @@ func Root(dir string, a arch.Arch, o Options) error {
 	}
 	b := builder{dir: dir, arch: a}
 	b.directories()
-	b.programs(o.Programs)
+	b.programs(o)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		b.file(name, files[name])
 	}
@@ -113,7 +116,7 @@ func (b *builder) directories() {
 	b.link("/var/lock", "/run/lock")
 }
 
-func (b *builder) programs(more []string) {
+func (b *builder) programs(o Options) {
 	p := Program{Arch: b.arch, Interp: glibcLoader(b.arch), Strings: []string{"a stand-in made by crossroot"}}
 	put := func(name string) {
 		b.directory(path.Dir(name))
@@ -129,7 +132,8 @@ func (b *builder) programs(more []string) {
 	for name, to := range links {
 		b.link(name, to)
 	}
-	for _, name := range more {
+	b.link("/usr/bin/sh", cmp.Or(o.Shell, "dash"))
+	for _, name := range o.Programs {
 		put(name)
 	}
 }
