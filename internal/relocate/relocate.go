@@ -81,6 +81,14 @@ func Rewrite(b []byte, rules Rules) ([]Change, error) {
 	return e.sorted(), nil
 }
 
+// RewriteData is Rewrite for a file that is not ELF but holds strings that end
+// with NUL, such as glibc's gconv-modules.cache.
+func RewriteData(b []byte, rules Rules) []Change {
+	e := &editor{b: b}
+	e.replace(extent{0, len(b)}, pathRules(rules, ""))
+	return e.sorted()
+}
+
 // interpreter rewrites PT_INTERP.
 func (e *editor) interpreter(image *elfimage.Image) error {
 	s, ok := image.Segment(elf.PT_INTERP)

@@ -191,6 +191,16 @@ func checkChanges(t *testing.T, before, after []byte, changes []Change) {
 	}
 }
 
+func TestRewriteData(t *testing.T) {
+	before := []byte("\x20\x03\x00ISO8859-1.so\x00/usr/lib/x86_64-linux-gnu/gconv/\x00EUC-JP//\x00/lib64/ld.so\x00")
+	after := bytes.Clone(before)
+	changes := RewriteData(after, Rules{LibDir: libDir})
+	if d := cmp.Diff([]string{"/usr/lib/x86_64-linux-gnu → /.cr/lib/x86_64-linux-gnu"}, rewrites(changes)); d != "" {
+		t.Errorf("changes (-want +got):\n%s", d)
+	}
+	checkChanges(t, before, after, changes)
+}
+
 func TestRewriteTwice(t *testing.T) {
 	b := tinyelf.File{Interp: interp, Needed: []string{"x"}, RunPath: "/usr/lib/x86_64-linux-gnu/systemd:/opt/x", ROData: []byte("\x00/usr/lib/x86_64-linux-gnu\x00")}.Bytes()
 	if _, err := Rewrite(b, Rules{LibDir: libDir}); err != nil {

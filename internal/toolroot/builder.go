@@ -236,6 +236,9 @@ func (b *builder) writeItem(dir string, it *item) (out output, err error) {
 			return out, nil
 		}
 	}
+	if path.Base(it.dest) == "gconv-modules.cache" {
+		out.changes = relocate.RewriteData(content, relocate.Rules{LibDir: b.libDir})
+	}
 	return out, writeNew(name, content, mode)
 }
 

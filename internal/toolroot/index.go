@@ -78,7 +78,7 @@ type File struct {
 }
 
 const (
-	format     = 5
+	format     = 6
 	indexName  = "index.json" // in Base: an Index; in Variant: a list of Tools
 	filesName  = "files.json" // in both: a list of Files
 	hidden     = "/.cr/"

@@ -71,6 +71,8 @@ func (s scratch) run(t *testing.T) []ran {
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
 		Pdeathsig:   syscall.SIGKILL,
+
+		GidMappingsEnableSetgroups: os.Geteuid() == 0,
 	}
 	out, err := cmd.Output()
 	if err != nil {
