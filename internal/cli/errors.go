@@ -21,6 +21,7 @@ var hints = map[session.Kind]string{
 	session.KindBinfmt:     "binfmt_misc in user namespaces needs Linux 6.7 or newer (crossroot doctor)",
 	session.KindMountpoint: "move it away: crossroot puts the run's own there",
 	session.KindTools:      "crossroot tools build shows more",
+	session.KindFull:       "make room, or choose another place with --spool memory or --spool disk",
 	session.KindSpool:      "choose another place with --spool memory or --spool disk",
 	session.KindReadOnly:   "use --keep never to run without keeping changes",
 	session.KindInspect:    "nothing was changed; --keep never runs without a commit",

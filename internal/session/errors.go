@@ -32,6 +32,7 @@ const (
 	KindPolicy     Kind = "policy"     // the user's policy
 	KindTools      Kind = "tools"      // the tool root
 	KindEmulator   Kind = "emulator"   // --qemu
+	KindFull       Kind = "full"       // the changes filled their file system
 	KindSpool      Kind = "spool"      // no place for the changes
 	KindInspect    Kind = "inspect"    // the changes can't be committed
 	KindCommit     Kind = "commit"     // commit failed

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/crossroot/crossroot/internal/arch"
 	"github.com/crossroot/crossroot/internal/kernel/fdsock"
 	"github.com/crossroot/crossroot/internal/policy"
@@ -53,6 +55,9 @@ func (r *run) do(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	defer hold.release()
+	if err := r.checkWritable(); err != nil {
+		return nil, err
+	}
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -75,6 +80,21 @@ func (r *run) do(ctx context.Context) (*Result, error) {
 	result.Arch = r.root.Arch.Name
 	result.Report.Times = append(r.times, result.Report.Times...)
 	return result, nil
+}
+
+// checkWritable refuses a run whose changes could not be kept, before it has begun.
+func (r *run) checkWritable() error {
+	if r.o.Keep == KeepNever {
+		return nil
+	}
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(r.root.Dir.Fd()), &fs); err != nil {
+		return fail(KindRoot, r.root.Name, &os.PathError{Op: "statfs", Path: r.root.Name, Err: err})
+	}
+	if fs.Flags&unix.ST_RDONLY != 0 {
+		return fail(KindReadOnly, r.root.Name, fmt.Errorf("%s is on a read-only file system", r.root.Name))
+	}
+	return nil
 }
 
 // prepare collects everything that can be had without the worker.

@@ -23,6 +23,7 @@ func (w *worker) settle() error {
 		return err
 	}
 	w.removePoints()
+	full := spoolFull()
 	plan, err := w.inspect(report)
 	if err != nil {
 		_ = w.clearSpool()
@@ -35,6 +36,10 @@ func (w *worker) settle() error {
 	}
 	order := <-w.orders
 	done, phase := protocol.EventDiscarded, "discard"
+	if order.Kind == protocol.OrderCommit && full {
+		_ = w.clearSpool()
+		return &Error{Kind: "full", Err: errors.New("the run filled the file system that holds its changes: what it wrote may be cut, so nothing was kept")}
+	}
 	if order.Kind == protocol.OrderCommit {
 		done, phase = protocol.EventCommitted, "commit"
 		if err := plan.Commit(context.Background()); err != nil {

@@ -78,3 +78,14 @@ func (w *worker) clearSpool() error {
 	}
 	return nil
 }
+
+// spoolFull reports whether the upper's file system is full: some write of the run has then failed, even if the
+// command ended well.
+func spoolFull() bool {
+	const little = 64 << 10
+	var fs unix.Statfs_t
+	if err := unix.Statfs("/up", &fs); err != nil {
+		return false
+	}
+	return fs.Bavail*uint64(fs.Bsize) < little || (fs.Files > 0 && fs.Ffree == 0)
+}
