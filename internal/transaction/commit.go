@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"github.com/crossroot/crossroot/internal/kernel/at"
@@ -161,37 +162,38 @@ func (r *run) haveRoom() error {
 	return nil
 }
 
-// publish renames into place; at an error it undoes what it did.
+// publish renames into place, then sets the metadata of directories; at an error it undoes what it did.
 func (r *run) publish() error {
-	done := 0
-	err := func() error {
-		for _, op := range r.p.publish {
-			if err := op.Apply(r); err != nil {
-				return err
-			}
-			done++
+	touched := map[*at.Dir]bool{}
+	for i, op := range r.p.publish {
+		if err := op.Apply(r); err != nil {
+			return r.undo(err, r.p.publish[:i], touched)
 		}
-		for _, op := range r.p.meta {
-			if err := op.Apply(r); err != nil {
-				return err
-			}
-		}
-		return nil
-	}()
-	if err == nil {
-		return nil
-	}
-	var undo []error
-	for i := done - 1; i >= 0; i-- {
-		undo = append(undo, r.p.publish[i].Undo(r))
+		touched[op.Dir()] = true
 	}
 	for _, op := range r.p.meta {
-		undo = append(undo, op.Undo(r))
+		if err := op.Apply(r); err != nil {
+			return r.undo(err, r.p.publish, touched)
+		}
 	}
-	if lost := errors.Join(undo...); lost != nil {
-		return errors.Join(err, &undoError{lost})
+	return nil
+}
+
+// undo takes back what was done, in reverse, and then restores the directories that this touched.
+func (r *run) undo(cause error, done []publishOp, touched map[*at.Dir]bool) error {
+	var failures []error
+	for _, op := range slices.Backward(done) {
+		failures = append(failures, op.Undo(r))
 	}
-	return err
+	for _, op := range r.p.meta {
+		if touched[op.dir] || op.begun {
+			failures = append(failures, op.Undo(r))
+		}
+	}
+	if lost := errors.Join(failures...); lost != nil {
+		return errors.Join(cause, &undoError{lost})
+	}
+	return cause
 }
 
 func (r *run) sync() error {

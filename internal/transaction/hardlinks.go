@@ -1,6 +1,9 @@
 package transaction
 
 import (
+	"errors"
+	"syscall"
+
 	"github.com/crossroot/crossroot/internal/kernel/at"
 )
 
@@ -130,10 +133,10 @@ func (s *linkScan) dir(d *at.Dir) error {
 		}
 		switch st.Type {
 		case at.Directory:
-			if st.Major != s.w.p.device.Major || st.Minor != s.w.p.device.Minor {
-				continue
-			}
 			err = s.dir(d.Child(name))
+			if errors.Is(err, syscall.EXDEV) {
+				err = nil // a mount: no name of an inode of ours is in it
+			}
 		case at.File:
 			err = s.file(d, name, st)
 		}

@@ -21,7 +21,7 @@ type walker struct {
 	p       *Plan
 	up, low *at.Cursor
 	drop    map[string]bool
-	now     at.Time
+	latest  at.Time            // a later time of change was made by a wrong clock
 	groups  map[at.Inode]place // first staged name of each upper inode with several names
 	links   map[at.Inode]*linkGroup
 	merged  []*merged
@@ -56,7 +56,7 @@ func (e *entry) path() string { return e.dir.Join(e.name) }
 // caller's user namespace and the mounts' id maps.
 func Inspect(ctx context.Context, upper, lower *os.File, o Options) (*Plan, error) {
 	p := &Plan{upper: upper, lower: lower, top: &at.Dir{}, o: o, sameMount: o.SameMount}
-	w := &walker{ctx: ctx, p: p, drop: map[string]bool{}, now: at.Clock(),
+	w := &walker{ctx: ctx, p: p, drop: map[string]bool{}, latest: soon(),
 		groups: map[at.Inode]place{}, links: map[at.Inode]*linkGroup{}}
 	for _, d := range o.Drop {
 		w.drop[path.Clean("/"+d)] = true

@@ -28,7 +28,11 @@ type lab struct {
 
 // newLab makes an empty root; on is "disk" or "tmpfs" for root, spool for the upper.
 func newLab(t testing.TB, on, spool string) *lab {
-	base := t.TempDir()
+	parent, err := os.MkdirTemp("", "transaction")
+	must(t, err)
+	t.Cleanup(func() { removeAll(t, parent) })
+	base := filepath.Join(parent, "lab")
+	must(t, os.Mkdir(base, 0o755))
 	l := &lab{t: t, root: filepath.Join(base, "root"), spool: filepath.Join(base, "spool")}
 	l.upper, l.work, l.merge = filepath.Join(l.spool, "u"), filepath.Join(l.spool, "w"), filepath.Join(base, "m")
 	if on == "tmpfs" {
@@ -44,7 +48,6 @@ func newLab(t testing.TB, on, spool string) *lab {
 	}
 	l.o.NoSync = true
 	l.o.SameMount = on == "disk" && spool == "disk"
-	t.Cleanup(func() { exposeAll(base) })
 	return l
 }
 
@@ -59,15 +62,21 @@ func (l *lab) mount(kind, dir string, flags uintptr, options string) {
 // run lets script work in the overlay, at the directory that it is given.
 func (l *lab) run(script func(root string)) {
 	l.t.Helper()
+	l.quietRun(script)
+	l.overlay() // once more, because inode numbers of links are only right in a fresh one
+	l.view = manifest(l.t, l.merge)
+	must(l.t, syscall.Unmount(l.merge, 0))
+}
+
+// quietRun is run without looking at the result.
+func (l *lab) quietRun(script func(root string)) {
+	l.t.Helper()
 	up, low := l.open(l.upper), l.open(l.root)
 	must(l.t, Seed(up, low))
 	time.Sleep(12 * time.Millisecond) // what the test itself did to the root must lie before the start
 	l.o.Started = Now()
 	l.overlay()
 	script(l.merge)
-	must(l.t, syscall.Unmount(l.merge, 0))
-	l.overlay() // once more, because inode numbers of links are only right in a fresh one
-	l.view = manifest(l.t, l.merge)
 	must(l.t, syscall.Unmount(l.merge, 0))
 }
 
@@ -168,14 +177,14 @@ func xattrs(t testing.TB, path string, mode uint32) string {
 	return strings.Join(out, "")
 }
 
-// exposeAll gives directories of mode 0000 back to t.TempDir's cleaner.
-func exposeAll(dir string) {
-	os.Chmod(dir, 0o700)
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		if e.IsDir() {
-			exposeAll(filepath.Join(dir, e.Name()))
-		}
+// removeAll is os.RemoveAll for trees of any depth and directories of any mode.
+func removeAll(t testing.TB, path string) {
+	t.Helper()
+	dir, err := os.Open(filepath.Dir(path))
+	must(t, err)
+	defer dir.Close()
+	if where, err := at.RemoveAll(int(dir.Fd()), filepath.Base(path)); err != nil {
+		t.Errorf("remove %q: %v", where, err)
 	}
 }
 

@@ -80,7 +80,14 @@ func (w *walker) checkReplaced(dir *at.Dir, name string, st at.Stat) error {
 // the clock was wrong once.
 func (w *walker) changedSince(st at.Stat) bool {
 	start := w.p.o.Started
-	return start != (at.Time{}) && !st.Ctime.Before(start) && !w.now.Before(st.Ctime)
+	return start != (at.Time{}) && !st.Ctime.Before(start) && st.Ctime.Before(w.latest)
+}
+
+// soon is a second from now: times of change are finer than at.Clock, and of other machines on network file systems.
+func soon() at.Time {
+	t := at.Clock()
+	t.Sec++
+	return t
 }
 
 // compare says how an upper entry differs from what ROOT has in its place: "" for not at all. Copied up but never

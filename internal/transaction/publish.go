@@ -14,6 +14,7 @@ type publishOp interface {
 	Apply(*run) error
 	Undo(*run) error
 	Describe() string
+	Dir() *at.Dir // whose entry it changes
 }
 
 // putOp moves a staged entry into its place. What was there goes into the stage under the same number.
@@ -32,6 +33,8 @@ func (o *putOp) Describe() string {
 	}
 	return fmt.Sprintf("replace %q", o.dir.Join(o.name))
 }
+
+func (o *putOp) Dir() *at.Dir { return o.dir }
 
 func (o *putOp) Apply(r *run) error {
 	fd, err := r.root.Seek(o.dir)
@@ -124,6 +127,8 @@ type deleteOp struct {
 
 func (o *deleteOp) Describe() string { return fmt.Sprintf("delete %q", o.dir.Join(o.name)) }
 
+func (o *deleteOp) Dir() *at.Dir { return o.dir }
+
 func (o *deleteOp) Apply(r *run) error {
 	fd, err := r.root.Seek(o.dir)
 	if err != nil {
@@ -167,6 +172,7 @@ type metaOp struct {
 	attrs    []string // portable attributes of the upper directory, sorted
 	differs  bool     // more than the times
 
+	begun bool
 	saved map[string][]byte // ROOT's attributes before
 }
 
@@ -182,6 +188,7 @@ func (o *metaOp) Apply(r *run) error {
 	if err != nil {
 		return failed("open", o.dir.Path(), err)
 	}
+	o.begun = true
 	if o.differs {
 		if err := o.change(r, fd); err != nil {
 			return err
@@ -223,7 +230,7 @@ func (o *metaOp) change(r *run, fd int) error {
 	return nil
 }
 
-// Undo restores what Inspect saw, whether Apply got to this directory or not.
+// Undo restores what Inspect saw, also of a directory whose times only the renames have changed.
 func (o *metaOp) Undo(r *run) error {
 	fd, err := r.root.Seek(o.dir)
 	if err == nil && o.saved != nil {
