@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/crossroot/crossroot/internal/broker"
@@ -231,17 +230,4 @@ func writeReport(f *os.File, root string, command []string, r *session.Result) e
 		return fmt.Errorf("write report %s: %w", f.Name(), err)
 	}
 	return nil
-}
-
-// execHint says why a command could not be executed, beyond the error number.
-func execHint(r *session.Result) string {
-	switch unix.Errno(r.Exit.Errno) {
-	case unix.ENOEXEC:
-		return ": it is neither an executable that this machine or the emulator knows nor a script with an interpreter line"
-	case unix.ENOENT:
-		return ": it, its interpreter or its loader is not in ROOT"
-	case unix.EACCES:
-		return ": not an executable file"
-	}
-	return ""
 }

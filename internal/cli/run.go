@@ -194,8 +194,10 @@ func exitCode(e *env, out *printer, o session.Options, r *session.Result) int {
 	case r.TimedOut:
 		out.fail("timeout", fmt.Sprintf("%s ran longer than %s and was killed: ROOT is %s", o.Command[0], o.Timeout, kept(r)))
 		return ExitTimeout
+	case r.Killed:
+		out.fail("killed", fmt.Sprintf("%s was killed: ROOT is %s", o.Command[0], kept(r)))
 	case r.Exit.Exec != "":
-		out.fail("exec", clean(r.Exit.Exec)+execHint(r))
+		out.fail("exec", clean(r.Exit.Exec))
 		return r.Exit.Code
 	}
 	return r.Exit.Code

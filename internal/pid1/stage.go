@@ -57,7 +57,7 @@ func stage() error {
 		return err
 	}
 	err = syscall.Exec(file, s.Command, s.Env)
-	return &os.PathError{Op: "execute", Path: file, Err: err}
+	return diagnose(file, err)
 }
 
 // useless are capabilities that no maintainer script needs in a user namespace which owns no mount, no network and no
@@ -116,5 +116,5 @@ func lookUp(name string, env []string) (string, error) {
 	if denied {
 		return "", &os.PathError{Op: "execute", Path: name, Err: unix.EACCES}
 	}
-	return "", &os.PathError{Op: "find in PATH", Path: name, Err: unix.ENOENT}
+	return "", fmt.Errorf("find %s: not in the PATH of ROOT (%s): %w", name, search, unix.ENOENT)
 }

@@ -30,16 +30,30 @@ func findEmulator(a arch.Arch, given string, own bool) (string, error) {
 		}
 		return full, nil
 	}
+	static, _ := Emulator(a)
+	return static, nil
+}
+
+// Emulator looks for the architecture's emulator on PATH: the first static one, which is what a run needs, or else the
+// first of any kind.
+func Emulator(a arch.Arch) (static, other string) {
+	if a.Qemu == "" {
+		return "", ""
+	}
 	for _, name := range []string{"qemu-" + a.Qemu + "-static", "qemu-" + a.Qemu} {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			continue
 		}
-		if full, err := filepath.EvalSymlinks(path); err == nil && checkEmulator(full) == nil {
-			return full, nil
+		full, err := filepath.EvalSymlinks(path)
+		switch {
+		case err == nil && checkEmulator(full) == nil:
+			return full, ""
+		case other == "":
+			other = path
 		}
 	}
-	return "", nil
+	return "", other
 }
 
 // checkEmulator makes sure that an emulator runs in any root: it must be static.

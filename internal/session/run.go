@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,7 +35,7 @@ type run struct {
 	trees  []*os.File // descriptors for the setup message, behind those of the standard streams
 	spool  string     // directory to remove afterwards
 
-	timedOut bool
+	timedOut, killed atomic.Bool
 }
 
 func (r *run) lap(phase string) {
@@ -248,7 +249,7 @@ func (r *run) converse(ctx context.Context) (*Result, error) {
 			r.warn(e.Text)
 		case protocol.EventExited:
 			result.Exit = *e.Exit
-			result.TimedOut = r.timedOut
+			result.TimedOut, result.Killed = r.timedOut.Load(), r.killed.Load()
 			r.stdio.drain()
 		case protocol.EventChanges:
 			order := protocol.Order{Kind: protocol.OrderDiscard}
@@ -300,13 +301,16 @@ func (r *run) watch(ctx context.Context) (stop func()) {
 			case <-done:
 				return
 			case <-timeout:
-				r.timedOut = true
+				r.timedOut.Store(true)
 				_ = r.conn.Send(protocol.Order{Kind: protocol.OrderKill})
 				timeout = nil
 			case <-ctx.Done():
 				_ = r.conn.Send(protocol.Order{Kind: protocol.OrderKill})
 				return
 			case o := <-signals:
+				if o.Kind == protocol.OrderKill {
+					r.killed.Store(true)
+				}
 				_ = r.conn.Send(o)
 			}
 		}

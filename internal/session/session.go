@@ -72,6 +72,7 @@ type Options struct {
 type Result struct {
 	Exit      protocol.Exit
 	TimedOut  bool
+	Killed    bool // by a second signal, or by one that the command didn't heed
 	Committed bool
 	Report    *protocol.Report
 	Arch      string

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/crossroot/crossroot/internal/kernel/fdsock"
-	"github.com/crossroot/crossroot/internal/kernel/mount"
 	"github.com/crossroot/crossroot/internal/kernel/userns"
 	"github.com/crossroot/crossroot/internal/protocol"
 )
@@ -86,10 +84,7 @@ func (r *run) launch(ids userns.Map) (err error) {
 	if err := conn.Send(s, files...); err != nil {
 		return err
 	}
-	for _, t := range r.trees {
-		t.Close()
-	}
-	r.trees = nil
+	r.closeTrees()
 	r.stdio.handedOver()
 	r.conn, r.worker = conn, process
 	return nil
@@ -135,99 +130,6 @@ func (r *run) checkOwner(ids userns.Map) error {
 	}
 	if _, ok := userns.Inside(ids.GIDs, int(st.Gid)); !ok {
 		return fail(KindOwner, r.root.Name, fmt.Errorf("%s belongs to group %d, which is not in your subordinate range", r.root.Name, st.Gid))
-	}
-	return nil
-}
-
-// collectTrees fills in the trees of the setup. Real root's worker has no rights to paths on the host: it gets detached
-// mounts, idmapped where owners matter. A user's worker opens them itself.
-func (r *run) collectTrees(pid int, ids userns.Map) error {
-	for _, t := range r.trees { // of a first try
-		t.Close()
-	}
-	r.trees = nil
-	s := &r.setup
-	var ns *os.File
-	if !ids.Helper && ids.UIDs[0].Outside != 0 {
-		var err error
-		if ns, err = os.Open(fmt.Sprintf("/proc/%d/ns/user", pid)); err != nil {
-			return err
-		}
-		defer ns.Close()
-	}
-	var err error
-	tree := func(path string, recursive, owners bool) protocol.Tree {
-		t := protocol.Tree{Path: path, FD: -1}
-		if err != nil {
-			return t
-		}
-		if ids.Helper {
-			var st unix.Stat_t
-			if err = unix.Stat(path, &st); err == nil {
-				t.Dev, t.Ino = st.Dev, st.Ino
-			} else {
-				err = &os.PathError{Op: "stat", Path: path, Err: err}
-			}
-			return t
-		}
-		var f *os.File
-		if f, err = mount.Clone(nil, path, recursive); err != nil {
-			return t
-		}
-		if owners && ns != nil {
-			if e := mount.IDMap(f, ns); e != nil {
-				err = fmt.Errorf("%w: %w", errNoIDMap, e)
-				f.Close()
-				return t
-			}
-		}
-		t.FD = len(r.stdio.passed) + len(r.trees)
-		r.trees = append(r.trees, f)
-		return t
-	}
-	if e := r.chooseSpool(); e != nil {
-		return e
-	}
-	if s.RootEntry == "" {
-		s.Root = tree(r.root.Path, false, true)
-	}
-	if r.spool != "" {
-		at := r.spool
-		if s.SpoolEntry != "" {
-			at = filepath.Dir(r.spool)
-		}
-		t := tree(at, false, true)
-		s.Spool = &t
-	}
-	if err != nil {
-		return err
-	}
-	imageFile, ierr := r.o.Dirs.imageFile()
-	if ierr != nil {
-		return fail(KindState, "", ierr)
-	}
-	s.Image = tree(imageFile, false, false)
-	if r.tools != nil {
-		base, extra := tree(r.tools.Base, false, true), tree(r.tools.Variant, false, true)
-		s.ToolBase, s.ToolExtra = &base, &extra
-	}
-	for i := range s.Emulators {
-		s.Emulators[i].File = tree(s.Emulators[i].File.Path, false, false)
-	}
-	s.Binds = nil
-	for _, b := range r.o.Binds {
-		full, e := filepath.Abs(b.Source)
-		if e != nil {
-			return fail(KindBind, b.Source, e)
-		}
-		t := tree(full, true, true)
-		if err != nil {
-			return fail(KindBind, b.Source, err)
-		}
-		s.Binds = append(s.Binds, protocol.Bind{Source: t, Target: b.Target, ReadOnly: b.ReadOnly})
-	}
-	if err != nil {
-		return err
 	}
 	return nil
 }

@@ -54,6 +54,9 @@ func (w *worker) execute() (*protocol.Exit, error) {
 	if w.broker != nil {
 		w.broker.Close()
 	}
+	if exit == nil && w.ordered.Load() {
+		return &protocol.Exit{Code: 128 + int(unix.SIGKILL), Signal: int(unix.SIGKILL)}, nil
+	}
 	if exit == nil && err == nil {
 		err = &Error{Kind: "killed", Err: errors.New("the run was killed before the command ended")}
 	}

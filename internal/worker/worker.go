@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,6 +44,7 @@ type worker struct {
 	handlers *binfmt.Table
 	broker   *broker.Broker
 	init     *os.Process
+	ordered  atomic.Bool // the end was ordered: by a timeout or a signal
 	warnings []string
 	points   []point // made for binds
 }
@@ -121,6 +123,7 @@ func (w *worker) listen() {
 				_ = p.Signal(syscall.Signal(o.Signal))
 			}
 		case protocol.OrderKill:
+			w.ordered.Store(true)
 			w.kill()
 		default:
 			w.orders <- o
