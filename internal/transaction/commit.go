@@ -28,11 +28,11 @@ func (p *Plan) Commit(ctx context.Context) (err error) {
 	if p.Empty() {
 		return ctx.Err()
 	}
-	r := &run{ctx: ctx, p: p, stageDir: -1}
+	r := &run{ctx: ctx, p: p, top: -1, stageDir: -1}
+	defer r.close()
 	if err := r.open(); err != nil {
 		return err
 	}
-	defer r.close()
 	if err := r.prepare(); err != nil {
 		return errors.Join(err, r.cleanUp(p.topBefore))
 	}
@@ -65,7 +65,9 @@ func (r *run) open() error {
 		return fmt.Errorf("open the upper directory: %w", err)
 	}
 	if r.root, err = at.NewCursor(int(r.p.lower.Fd()), r.p.top); err != nil {
-		r.up.Close()
+		return fmt.Errorf("open the target root: %w", err)
+	}
+	if r.top, err = at.Reopen(int(r.p.lower.Fd())); err != nil {
 		return fmt.Errorf("open the target root: %w", err)
 	}
 	return nil
@@ -78,6 +80,7 @@ func (r *run) close() {
 		}
 	}
 	at.Close(r.stageDir)
+	at.Close(r.top)
 }
 
 // prepare does everything that may fail for lack of space, rights or attributes, without touching what ROOT has.
@@ -117,15 +120,14 @@ func (r *run) makeStage() error {
 	if err := r.haveRoom(); err != nil {
 		return err
 	}
-	top := int(r.p.lower.Fd())
 	var random [8]byte
 	rand.Read(random[:])
 	name := StagePrefix + hex.EncodeToString(random[:])
-	if err := at.Mkdir(top, name); err != nil {
+	if err := at.Mkdir(r.top, name); err != nil {
 		return failed("make the stage", "/"+name, err)
 	}
 	r.stageName = name
-	fd, err := at.OpenDir(top, name)
+	fd, err := at.OpenDir(r.top, name)
 	if err != nil {
 		return failed("open the stage", "/"+name, err)
 	}
@@ -149,7 +151,7 @@ func (r *run) makeStage() error {
 
 // haveRoom says early, in one sentence, what would fail late.
 func (r *run) haveRoom() error {
-	free, err := at.Free(int(r.p.lower.Fd()))
+	free, err := at.Free(r.top)
 	if err != nil {
 		return failed("ask for free space", "/", err)
 	}
@@ -200,7 +202,7 @@ func (r *run) sync() error {
 	if r.p.o.NoSync {
 		return nil
 	}
-	if err := at.Sync(int(r.p.lower.Fd())); err != nil {
+	if err := at.Sync(r.top); err != nil {
 		return fmt.Errorf("sync the target root: %w", err)
 	}
 	return nil
@@ -211,11 +213,10 @@ func (r *run) cleanUp(top at.Stat) error {
 	if r.stageName == "" {
 		return nil
 	}
-	fd := int(r.p.lower.Fd())
-	if path, err := at.RemoveAll(fd, r.stageName); err != nil {
+	if path, err := at.RemoveAll(r.top, r.stageName); err != nil {
 		return failed("remove the stage", path, err)
 	}
-	if err := at.FsetTimes(fd, top.Atime, top.Mtime); err != nil {
+	if err := at.FsetTimes(r.top, top.Atime, top.Mtime); err != nil {
 		return failed("set times", "/", err)
 	}
 	return nil

@@ -190,7 +190,7 @@ func TestTwoSteps(t *testing.T) {
 	l, before := busyLab(t, "disk", "tmpfs")
 	p, err := l.inspect()
 	must(t, err)
-	r := &run{ctx: context.Background(), p: p, stageDir: -1}
+	r := &run{ctx: context.Background(), p: p, top: -1, stageDir: -1}
 	must(t, r.open())
 	defer r.close()
 	must(t, r.prepare())
@@ -274,6 +274,43 @@ func TestReadOnlyRoot(t *testing.T) {
 		t.Errorf("Commit: %v", err)
 	}
 	unchanged(t, l, before)
+}
+
+// TestRootOnOverlay is a root inside a container: files can be replaced, directories of a lower layer can't be moved.
+func TestRootOnOverlay(t *testing.T) {
+	for name, c := range map[string]struct {
+		script string
+		fails  bool
+	}{
+		"files":               {"echo y >d/f; rm d/g; mkdir n; echo z >n/f; chmod 700 d", false},
+		"deleted directory":   {"rm -r d; echo y >e/f", true},
+		"replaced directory":  {"rm -r d; mkdir d; echo y >e/f", true},
+		"own layer's deleted": {"rm -r own", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			outer := newLab(t, "tmpfs", "tmpfs")
+			sh(t, outer.root, "mkdir d e; echo x >d/f; echo x >d/g; echo x >e/f; touch -d @1000 d e .")
+			must(t, Seed(outer.open(outer.upper), outer.open(outer.root)))
+			outer.overlay()
+			sh(t, outer.merge, "mkdir own; echo x >own/f; touch -d @1000 .")
+			l := newLab(t, "disk", "tmpfs")
+			l.root = outer.merge
+			before := manifest(t, l.root)
+			l.run(func(m string) { sh(t, m, c.script) })
+			p, err := l.inspect()
+			must(t, err)
+			err = p.Commit(context.Background())
+			var refusal *Refusal
+			switch {
+			case !c.fails && err != nil, c.fails && !errors.As(err, &refusal):
+				t.Errorf("Commit: %v", err)
+			case c.fails:
+				unchanged(t, l, before)
+			default:
+				l.same()
+			}
+		})
+	}
 }
 
 // TestInspectIsReadOnly: neither tree changes, not even its access times.

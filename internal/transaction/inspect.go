@@ -52,7 +52,7 @@ func (e *entry) path() string { return e.dir.Join(e.name) }
 
 // Inspect reads what a run left in upper, over lower, and plans the commit. It changes nothing. Errors are *Refusal
 // (hostile or unusable content), *Conflict (lower changed meanwhile), ctx's, or of the failing call with its path.
-// Both descriptors must stay open until the plan is done with; their owners and capabilities are seen through the
+// Both descriptors, of directories, by O_PATH if need be, must stay open until the plan is done with; owners and capabilities are seen through the
 // caller's user namespace and the mounts' id maps.
 func Inspect(ctx context.Context, upper, lower *os.File, o Options) (*Plan, error) {
 	p := &Plan{upper: upper, lower: lower, top: &at.Dir{}, o: o, sameMount: o.SameMount}
@@ -99,17 +99,25 @@ func (w *walker) close() {
 }
 
 func (w *walker) mergedTop() (*merged, error) {
-	us, err := at.Fstat(int(w.p.upper.Fd()))
+	up, err := w.up.Seek(w.p.top)
+	if err != nil {
+		return nil, failed("open", "/", err)
+	}
+	low, err := w.low.Seek(w.p.top)
+	if err != nil {
+		return nil, failed("open", "/", err)
+	}
+	us, err := at.Fstat(up)
 	if err != nil {
 		return nil, fmt.Errorf("stat the upper directory: %w", err)
 	}
-	ls, err := at.Fstat(int(w.p.lower.Fd()))
+	ls, err := at.Fstat(low)
 	if err != nil {
 		return nil, fmt.Errorf("stat the target root: %w", err)
 	}
 	w.p.topBefore = ls
 	w.p.device = at.Inode{Major: ls.Major, Minor: ls.Minor}
-	names, err := at.Fxattrs(int(w.p.upper.Fd()))
+	names, err := at.Fxattrs(up)
 	if err != nil {
 		return nil, failed("list attributes", "/", err)
 	}

@@ -20,7 +20,8 @@ func (w *walker) lower(dir *at.Dir, name string) (*at.Stat, error) {
 	if err != nil {
 		return nil, failed("stat", dir.Join(name), err)
 	}
-	if st.Major != w.p.device.Major || st.Minor != w.p.device.Minor {
+	// Only directories tell: on an overlay with layers of several file systems, files have other numbers.
+	if st.Type == at.Directory && (st.Major != w.p.device.Major || st.Minor != w.p.device.Minor) {
 		return nil, &Refusal{Path: dir.Join(name), Why: "it is on another file system or subvolume than the top of the root"}
 	}
 	if st.Type == at.CharDevice && st.RdevMajor == 0 && st.RdevMinor == 0 {

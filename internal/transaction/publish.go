@@ -52,7 +52,7 @@ func (o *putOp) Apply(r *run) error {
 		return o.conflict("it disappeared from the target root")
 	}
 	if err != nil {
-		return failed("replace", o.dir.Join(o.name), err)
+		return immovable("replace", o.dir.Join(o.name), err)
 	}
 	if o.expected(r, o.entry) {
 		return nil
@@ -77,7 +77,7 @@ func (o *putOp) fill(r *run, fd int) error {
 // twoSteps replaces on file systems that can't exchange names.
 func (o *putOp) twoSteps(r *run, fd int) error {
 	if err := at.Rename(fd, o.name, r.stageDir, o.asideName()); err != nil {
-		return failed("move aside", o.dir.Join(o.name), err)
+		return immovable("move aside", o.dir.Join(o.name), err)
 	}
 	err := o.conflict("it was replaced in the target root")
 	if o.expected(r, o.asideName()) {
@@ -135,7 +135,7 @@ func (o *deleteOp) Apply(r *run) error {
 		return failed("open", o.dir.Path(), err)
 	}
 	if err := at.Rename(fd, o.name, r.stageDir, o.entry); err != nil {
-		return failed("delete", o.dir.Join(o.name), err)
+		return immovable("delete", o.dir.Join(o.name), err)
 	}
 	if isStill(r.stageDir, o.entry, &o.old) {
 		return nil
@@ -156,6 +156,15 @@ func (o *deleteOp) Undo(r *run) error {
 		return failed("put back", o.dir.Join(o.name), err)
 	}
 	return nil
+}
+
+// immovable explains the one error that comes from where ROOT lies rather than from what is in it.
+func immovable(op, path string, err error) error {
+	if errors.Is(err, syscall.EXDEV) {
+		return &Refusal{Path: path, Why: "the target root lies on an overlay file system, which can't move this directory of a lower layer",
+			Remedy: "use a root on a volume or make a copy of it"}
+	}
+	return failed(op, path, err)
 }
 
 // isStill compares what a rename brought with what Inspect saw. The rename itself changed ctime.

@@ -12,15 +12,25 @@ import (
 // as those of "/". Call it after making mount points in upper and before mounting the overlay; without it the run
 // would seem to have changed the top directory.
 func Seed(upper, lower *os.File) error {
-	st, err := at.Fstat(int(lower.Fd()))
+	to, err := at.Reopen(int(upper.Fd()))
+	if err != nil {
+		return failed("open", "/", err)
+	}
+	defer at.Close(to)
+	from, err := at.Reopen(int(lower.Fd()))
+	if err != nil {
+		return failed("open", "/", err)
+	}
+	defer at.Close(from)
+	st, err := at.Fstat(from)
 	if err != nil {
 		return failed("stat", "/", err)
 	}
-	attrs, err := portableAttrs(int(lower.Fd()))
+	attrs, err := portableAttrs(from)
 	if err != nil {
 		return failed("list attributes", "/", err)
 	}
-	return finish(int(upper.Fd()), int(lower.Fd()), func() string { return "/" }, st, attrs)
+	return finish(to, from, func() string { return "/" }, st, attrs)
 }
 
 // Leftovers names the stages that an interrupted commit left in the top of root. Before its first rename such a stage

@@ -14,6 +14,7 @@ type run struct {
 	p            *Plan
 	up, st, root *at.Cursor // the upper, the stage, ROOT
 	links        *at.Cursor // a second position in the stage, for link sources
+	top          int        // ROOT's top directory
 	copier       at.Copier
 	stageName    string
 	stageDir     int
