@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/crossroot/crossroot/internal/cli"
+	"github.com/crossroot/crossroot/internal/doctor"
 	"github.com/crossroot/crossroot/internal/entry"
 	"github.com/crossroot/crossroot/internal/pid1"
 	"github.com/crossroot/crossroot/internal/protocol"
@@ -19,6 +20,9 @@ func main() {
 		os.Exit(pid1.Main())
 	case protocol.StageName:
 		os.Exit(pid1.StageMain())
+	}
+	if code, ok := doctor.Child(os.Args[0]); ok {
+		os.Exit(code)
 	}
 	if name, ok := entry.Called(); ok {
 		os.Exit(entry.Main(name, os.Args))

@@ -7,24 +7,35 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/crossroot/crossroot/internal/doctor"
 	"github.com/crossroot/crossroot/internal/session"
 )
 
-// hints say the way out of each kind of failure.
+// hints say the way out of each kind of failure; where it depends on the machine, doctor.Advice comes first.
 var hints = map[session.Kind]string{
 	session.KindNotRoot:    "give the directory that holds the root file system's bin, lib and usr",
 	session.KindArch:       "crossroot knows the CPUs that qemu's user mode knows",
 	session.KindBusy:       "try again later, or wait for it with --wait",
-	session.KindUserns:     "crossroot doctor says what this kernel and user lack",
-	session.KindSubIDs:     "ask the administrator for `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER` and the package uidmap, or run crossroot as root",
+	session.KindUserns:     more,
+	session.KindRights:     more,
+	session.KindProc:       more,
 	session.KindOwner:      "run crossroot as root, or make the root anew as this user",
-	session.KindBinfmt:     "binfmt_misc in user namespaces needs Linux 6.7 or newer (crossroot doctor)",
 	session.KindMountpoint: "move it away: crossroot puts the run's own there",
 	session.KindTools:      "crossroot tools build shows more",
 	session.KindFull:       "make room, or choose another place with --spool memory or --spool disk",
 	session.KindSpool:      "choose another place with --spool memory or --spool disk",
 	session.KindReadOnly:   "use --keep never to run without keeping changes",
 	session.KindInspect:    "nothing was changed; --keep never runs without a commit",
+}
+
+const more = "crossroot doctor says what is missing here"
+
+// hint is the way out of a failure, "" where there is none.
+func hint(failed *session.Error) string {
+	if text := doctor.Advice(failed.Kind, failed.Err, doctor.ReadEnvironment()); text != "" {
+		return text
+	}
+	return hints[failed.Kind]
 }
 
 // message is the text of an error with its way out, on one line, without control characters.
@@ -36,7 +47,7 @@ func message(err error) string {
 	}
 	var failed *session.Error
 	if errors.As(err, &failed) {
-		if hint := hints[failed.Kind]; hint != "" {
+		if hint := hint(failed); hint != "" {
 			text += ": " + hint
 		}
 		if failed.Changed {
@@ -68,14 +79,22 @@ func report(e *env, v verb, args []string, err error) {
 		text = fmt.Sprintf("%s: usage: crossroot %s", text, v.usage)
 	}
 	if i := slices.Index(args, "--json"); i >= 0 && !slices.Contains(args[:i], "--") {
-		kind := "usage"
-		var failed *session.Error
-		if errors.As(err, &failed) {
-			kind = string(failed.Kind)
-		}
-		line, _ := json.Marshal(map[string]string{"event": "error", "kind": kind, "message": text})
+		line, _ := json.Marshal(map[string]string{"event": "error", "kind": kind(err), "message": text})
 		fmt.Fprintf(e.stderr, "%s\n", line)
 		return
 	}
 	fmt.Fprintf(e.stderr, "crossroot: %s\n", text)
+}
+
+// kind classes an error for machines.
+func kind(err error) string {
+	var usage usageError
+	var failed *session.Error
+	switch {
+	case errors.As(err, &usage):
+		return "usage"
+	case errors.As(err, &failed):
+		return string(failed.Kind)
+	}
+	return string(session.KindInternal)
 }

@@ -22,10 +22,13 @@ func StageMain() int {
 	failed := os.NewFile(4, "failure")
 	err := stage()
 	exit := protocol.Exit{Code: 126, Exec: err.Error()}
+	if errors.Is(err, errStage) {
+		exit.Code = 125
+	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		exit.Errno = int(errno)
-		if errno == unix.ENOENT {
+		if errno == unix.ENOENT && exit.Code == 126 {
 			exit.Code = 127
 		}
 	}
@@ -33,20 +36,23 @@ func StageMain() int {
 	return exit.Code
 }
 
+// errStage marks failures of the stage itself, not of the command.
+var errStage = errors.New("prepare the command's process")
+
 func stage() error {
 	orders := os.NewFile(3, "orders")
 	var s protocol.Stage
 	if err := json.NewDecoder(orders).Decode(&s); err != nil {
-		return fmt.Errorf("read orders: %w", err)
+		return fmt.Errorf("%w: read orders: %w", errStage, err)
 	}
 	if err := unix.CloseRange(3, ^uint(0)>>1&0xffffffff, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return os.NewSyscallError("close_range", err)
+		return fmt.Errorf("%w: close_range: %w", errStage, err)
 	}
 	if err := giveUp(); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errStage, err)
 	}
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return os.NewSyscallError("setrlimit", err)
+		return fmt.Errorf("%w: setrlimit: %w", errStage, err)
 	}
 	unix.Umask(0o022)
 	if err := unix.Chdir(s.Workdir); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,7 +58,7 @@ func complaint(fs int) string {
 	if err != nil || n <= 2 {
 		return ""
 	}
-	return " (" + string(buf[2:n]) + ")"
+	return " (" + strings.TrimSpace(string(buf[2:n])) + ")"
 }
 
 // Clone makes a detached copy of the tree (or file) at dir/name; name may be empty for dir itself.

@@ -13,7 +13,7 @@ import (
 type Caller struct {
 	UID, GID int
 	Name     string // in /etc/passwd, else the number
-	// The ids of the namespace that the caller is in; Outside and Size are what its parent sees.
+	// The ids of the namespace that the caller is in; Outside and Size are what its parent sees. nil: unknown.
 	UIDs, GIDs     []Range
 	SubUID, SubGID []byte // contents of /etc/subuid and /etc/subgid; a missing file is an empty one
 }
@@ -30,7 +30,17 @@ func ReadCaller() Caller {
 
 // Initial reports whether the caller is in the machine's first user namespace, where root is the real one.
 func (c Caller) Initial() bool {
-	return len(c.UIDs) == 0 || (len(c.UIDs) == 1 && c.UIDs[0].Outside == 0 && c.UIDs[0].Size == 1<<32-1)
+	return c.UIDs == nil || (len(c.UIDs) == 1 && c.UIDs[0].Outside == 0 && c.UIDs[0].Size == 1<<32-1)
+}
+
+// Mapped reports whether the caller's user id means anything in the namespace that it is in.
+func (c Caller) Mapped() bool {
+	for _, r := range c.UIDs {
+		if c.UID >= r.Inside && c.UID < r.Inside+r.Size {
+			return true
+		}
+	}
+	return c.UIDs == nil
 }
 
 // ErrFewIDs: the namespace that root is in (a container's) has too few ids.
@@ -66,7 +76,7 @@ func same(outer []Range) ([]Range, error) {
 			}
 		}
 		if size == 0 {
-			return nil, fmt.Errorf("root here is root of a container with %d ids, %d are needed: %w", next, Count, ErrFewIDs)
+			return nil, fmt.Errorf("%w: root of this container has %d, %d are needed", ErrFewIDs, next, Count)
 		}
 		out = append(out, Range{next, next, size})
 		next += size
@@ -84,7 +94,7 @@ func readMap(file string) []Range {
 }
 
 func parseMap(text string) []Range {
-	var all []Range
+	all := []Range{}
 	for line := range strings.Lines(text) {
 		var n [3]int
 		f := strings.Fields(line)
@@ -109,4 +119,23 @@ func userName(uid int) string {
 		}
 	}
 	return strconv.Itoa(uid)
+}
+
+// FirstFree returns the first id of a range of Count that nobody has in /etc/subuid or /etc/subgid yet.
+func FirstFree(subuid, subgid []byte) int {
+	first := 100000 // where login.defs starts
+	for _, text := range []string{string(subuid), string(subgid)} {
+		for line := range strings.Lines(text) {
+			f := strings.Split(strings.TrimSpace(line), ":")
+			if len(f) != 3 {
+				continue
+			}
+			start, err1 := strconv.Atoi(f[1])
+			size, err2 := strconv.Atoi(f[2])
+			if err1 == nil && err2 == nil && size > 0 && start > 0 {
+				first = max(first, start+size)
+			}
+		}
+	}
+	return first
 }

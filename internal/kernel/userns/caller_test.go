@@ -48,3 +48,12 @@ func TestReadCaller(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+func TestFirstFree(t *testing.T) {
+	if n := FirstFree(nil, []byte("x:y:z\nbad\n")); n != 100000 {
+		t.Errorf("in empty files: %d", n)
+	}
+	if n := FirstFree([]byte("ann:100000:65536\n"), []byte("joe:165536:70000\n")); n != 235536 {
+		t.Errorf("behind two: %d", n)
+	}
+}

@@ -24,6 +24,7 @@ type Range struct{ Inside, Outside, Size int }
 type Map struct {
 	UIDs, GIDs []Range
 	Helper     bool // written by newuidmap and newgidmap
+	Alone      bool // one id only, by a process without rights: setgroups is given up for it (user_namespaces(7))
 }
 
 // Shift is the first host id of real root's range: far above what systems give out to users and containers, so that
@@ -81,9 +82,9 @@ func find(r io.Reader, file, name string, uid int) (Range, error) {
 		small = max(small, size)
 	}
 	if small > 0 {
-		return Range{}, fmt.Errorf("%s gives %s only %d ids, %d are needed: %w", file, name, small, Count, ErrNoSubIDs)
+		return Range{}, fmt.Errorf("%w: %s gives %s only %d ids, %d are needed", ErrNoSubIDs, file, name, small, Count)
 	}
-	return Range{}, fmt.Errorf("%s has no range for %s: %w", file, name, ErrNoSubIDs)
+	return Range{}, fmt.Errorf("%w: %s has none for %s", ErrNoSubIDs, file, name)
 }
 
 // Host returns the host's id for an id inside, and whether the map covers it.
@@ -114,6 +115,11 @@ func (m Map) Write(pid int) error {
 		}
 		return helper("newuidmap", pid, m.UIDs)
 	}
+	if m.Alone {
+		if err := os.WriteFile(fmt.Sprintf("/proc/%d/setgroups", pid), []byte("deny"), 0); err != nil {
+			return fmt.Errorf("write id map: %w", err)
+		}
+	}
 	for file, ranges := range map[string][]Range{"gid_map": m.GIDs, "uid_map": m.UIDs} {
 		if err := os.WriteFile(fmt.Sprintf("/proc/%d/%s", pid, file), []byte(text(ranges)), 0); err != nil {
 			return fmt.Errorf("write id map: %w", err)
@@ -133,10 +139,18 @@ func text(ranges []Range) string {
 // ErrNoHelper: newuidmap or newgidmap is not installed, or not set-uid.
 var ErrNoHelper = errors.New("id map helper not usable")
 
+// helperError is an ErrNoHelper whose text says which and why.
+type helperError string
+
+func (e helperError) Error() string { return string(e) }
+
+// Is makes it an ErrNoHelper.
+func (e helperError) Is(target error) bool { return target == ErrNoHelper }
+
 func helper(name string, pid int, ranges []Range) error {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return fmt.Errorf("find %s: %w", name, ErrNoHelper)
+		return helperError(name + " is not installed")
 	}
 	args := []string{strconv.Itoa(pid)}
 	for _, r := range ranges {
@@ -144,7 +158,11 @@ func helper(name string, pid int, ranges []Range) error {
 	}
 	out, err := exec.Command(path, args...).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("run %s: %w: %s", path, ErrNoHelper, strings.TrimSpace(string(out)))
+		why := strings.TrimPrefix(strings.TrimSpace(string(out)), name+": ")
+		if why == "" {
+			why = err.Error()
+		}
+		return helperError(path + ": " + why)
 	}
 	return nil
 }

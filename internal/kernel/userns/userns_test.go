@@ -16,8 +16,8 @@ func TestForUser(t *testing.T) {
 		{"by number", "1001:300000:65536\n", Range{1, 300000, 65536}, ""},
 		{"too small, then big enough", "ann:5:10\nann:200000:70000\n", Range{1, 200000, 65536}, ""},
 		{"too small", "ann:5:10\n", Range{}, "gives ann only 10 ids"},
-		{"missing", "joe:100000:65536\n", Range{}, "has no range for ann"},
-		{"nonsense", "ann:x:y\nann:-5:65536\nann\n::\n", Range{}, "has no range for ann"},
+		{"missing", "joe:100000:65536\n", Range{}, "has none for ann"},
+		{"nonsense", "ann:x:y\nann:-5:65536\nann\n::\n", Range{}, "has none for ann"},
 	}
 	for _, tt := range tests {
 		m, err := ForUser("ann", 1001, 1002, strings.NewReader(tt.sub), strings.NewReader(tt.sub))

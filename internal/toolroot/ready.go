@@ -1,0 +1,43 @@
+package toolroot
+
+import (
+	"errors"
+	"path/filepath"
+
+	"github.com/crossroot/crossroot/internal/arch"
+	"github.com/crossroot/crossroot/internal/kernel/rootfs"
+)
+
+// ErrNotBuilt says that there is no tool root of the source yet, or that the
+// source changed since.
+var ErrNotBuilt = errors.New("not built yet")
+
+// Ready describes the tool root of a source without building it: ErrNotBuilt
+// when Open would have to, ErrNoPrograms when it couldn't. What belongs to one
+// target only is not in the index.
+func Ready(source Source, cacheDir string) (*Index, error) {
+	root, err := filepath.Abs(source.Root)
+	if err != nil {
+		return nil, err
+	}
+	c, err := openCache(cacheDir)
+	if err != nil {
+		return nil, err
+	}
+	src, err := rootfs.Open(root)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = src.Close() }()
+	key, lines, err := readStamp(c.stampName(root))
+	if err == nil && unchanged(src, lines) {
+		x := &Index{}
+		if err := readJSON(filepath.Join(c.rootDir(key), "base", indexName), x); err == nil {
+			return x, nil
+		}
+	}
+	if _, err := findLayout(src, arch.Host()); err != nil {
+		return nil, err
+	}
+	return nil, ErrNotBuilt
+}
