@@ -91,9 +91,9 @@ func TestPhases(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	p.write(&b)
-	if !strings.Contains(b.String(), "| mounts            | 2.0 ms |") || !strings.Contains(b.String(), "mounts (2)") || p.n != 2 {
-		t.Errorf("%d reports:\n%s", p.n, &b)
+	breakdown(&b, []result{{job: jobs()[0], phases: p}, {job: jobs()[1]}})
+	if want := "| second stage | crossroot | mounts 2.0 ms, mounts (2) 0.0 ms |\n"; !strings.HasSuffix(b.String(), want) {
+		t.Errorf("no %q in\n%s", want, &b)
 	}
 	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ type env struct {
 	work            string               // on the disk
 	memory          string               // on a tmpfs; empty when there is none
 	root            bool
-	phases          phases
+	phases          *phases // of the job that is running
 }
 
 // prepare makes what is not measured: crossroot, the first stages, the finished roots, and crossroot's tool root.

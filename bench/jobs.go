@@ -51,15 +51,22 @@ func jobs() []job {
 		{group: loopGroup, name: "qemu-user chroot", root: ready, run: emulated(loop)},
 		{group: loopGroup, name: "proot -q", root: ready, once: true, run: proot(loop)},
 
-		{group: warmGroup, name: "crossroot run ROOT true", root: ready, repeat: 10, run: warm},
+		{group: warmGroup, name: "crossroot run ROOT true", root: ready, repeat: 10,
+			run: crossroot([]string{"/bin/true"}, "--keep", "never")},
 		{group: warmGroup, name: "native chroot true", root: readyNative, repeat: 10, run: plain([]string{"/bin/true"})},
 		{group: warmGroup, name: "qemu-user chroot true", root: ready, repeat: 10, run: emulated([]string{"/bin/true"})},
 	}
 }
 
+// crossroot runs the command under test and keeps what it reports about its own time.
 func crossroot(command []string, flags ...string) func(context.Context, *env, string) error {
 	return func(ctx context.Context, e *env, root string) error {
-		return e.crossroot(ctx, append(append(append([]string{"run"}, flags...), root, "--"), command...)...)
+		report := e.scratch("report.json")
+		args := append([]string{"run", "--report", report}, flags...)
+		if err := e.crossroot(ctx, append(append(args, root, "--"), command...)...); err != nil {
+			return err
+		}
+		return e.phases.read(report)
 	}
 }
 
@@ -80,13 +87,4 @@ func proot(command []string) func(context.Context, *env, string) error {
 	return func(ctx context.Context, e *env, root string) error {
 		return roots.Chroot{Root: root, Arch: e.foreign.Arch, Proot: true}.Run(ctx, nil, command...)
 	}
-}
-
-// warm runs true and keeps what crossroot reports about its phases.
-func warm(ctx context.Context, e *env, root string) error {
-	report := e.scratch("report.json")
-	if err := e.crossroot(ctx, "run", "--keep", "never", "--report", report, root, "--", "/bin/true"); err != nil {
-		return err
-	}
-	return e.phases.read(report)
 }

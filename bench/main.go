@@ -73,10 +73,8 @@ func bench(ctx context.Context, o options) (missed int, err error) {
 	e.describe(os.Stdout)
 	fmt.Println()
 	table(os.Stdout, results)
-	if e.phases.n > 0 {
-		fmt.Println()
-		e.phases.write(os.Stdout)
-	}
+	fmt.Println()
+	breakdown(os.Stdout, results)
 	fmt.Println()
 	return goals(os.Stdout, results), nil
 }

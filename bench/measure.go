@@ -9,9 +9,10 @@ import (
 
 // result is what a job took.
 type result struct {
-	job   job
-	times []time.Duration
-	err   error // the job did not work; times is empty
+	job    job
+	times  []time.Duration
+	phases phases // of crossroot's own
+	err    error  // the job did not work; times is empty
 }
 
 // measure runs every job once a round, each round starting with another one.
@@ -26,6 +27,7 @@ func (e *env) measure(ctx context.Context, chosen []job, rounds int) []result {
 			if r.err != nil || (r.job.once && round > 0) || ctx.Err() != nil {
 				continue
 			}
+			e.phases = &r.phases
 			times, err := e.time(ctx, r.job, round == 0)
 			if err != nil {
 				r.err, r.times = err, nil
@@ -73,8 +75,9 @@ func (e *env) time(ctx context.Context, j job, first bool) ([]time.Duration, err
 // warmUp lets crossroot build its tool root, and every short job run once.
 func (e *env) warmUp(ctx context.Context, j job, root string) error {
 	if !j.root.fresh {
-		defer func() { e.phases = phases{} }()
-		return j.run(ctx, e, root)
+		err := j.run(ctx, e, root)
+		*e.phases = phases{}
+		return err
 	}
 	if j.root.native || j.name == "qemu-user chroot" {
 		return nil

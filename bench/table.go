@@ -138,7 +138,6 @@ func goals(w io.Writer, results []result) (missed int) {
 
 // phases adds up what crossroot's report says about its own time.
 type phases struct {
-	n     int
 	order []string
 	times map[string][]time.Duration
 }
@@ -172,14 +171,20 @@ func (p *phases) read(file string) error {
 		}
 		p.times[name] = append(p.times[name], time.Duration(t.Micro)*time.Microsecond)
 	}
-	p.n++
 	return nil
 }
 
-func (p *phases) write(w io.Writer) {
-	rows := [][]string{{"warm start, phase", "median"}}
-	for _, name := range p.order {
-		rows = append(rows, []string{name, format(median(p.times[name]))})
+// breakdown writes the phases of every crossroot job, as medians.
+func breakdown(w io.Writer, results []result) {
+	rows := [][]string{{"what", "how", "phases"}}
+	for _, r := range results {
+		var parts []string
+		for _, name := range r.phases.order {
+			parts = append(parts, name+" "+format(median(r.phases.times[name])))
+		}
+		if len(parts) > 0 {
+			rows = append(rows, []string{r.job.group, r.job.name, strings.Join(parts, ", ")})
+		}
 	}
 	columns(w, rows)
 }
