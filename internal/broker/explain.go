@@ -21,18 +21,18 @@ import (
 
 // Explanation is what would run for one path of a target root.
 type Explanation struct {
-	Path        string // as asked
-	Resolved    string // symlinks followed inside the root
-	Script      bool
-	Interpreter string // of a script
-	Argument    string // what follows the interpreter in the script's first line
-	Arch        string // of an executable
-	Size        int64  // bytes
-	Applet      string
-	Decision    policy.Decision // for a script: the row that names it, or that it runs as it is
-	Tool        *toolroot.Tool  // of a native decision, and what the tool root has in any case
-	Via         *Explanation    // of a script: its interpreter
-	Emulator    bool            // there is one for the executable's architecture
+	Path        string          `json:"path"`     // as asked
+	Resolved    string          `json:"resolved"` // symlinks followed inside the root
+	Script      bool            `json:"script,omitempty"`
+	Interpreter string          `json:"interpreter,omitempty"` // of a script
+	Argument    string          `json:"argument,omitempty"`    // what follows the interpreter in the script's first line
+	Arch        string          `json:"arch,omitempty"`        // of an executable
+	Size        int64           `json:"size,omitempty"`        // bytes
+	Applet      string          `json:"applet,omitempty"`
+	Decision    policy.Decision `json:"decision"`           // for a script: the row that names it, or that it runs as it is
+	Tool        *toolroot.Tool  `json:"tool,omitempty"`     // of a native decision, and what the tool root has in any case
+	Via         *Explanation    `json:"via,omitempty"`      // of a script: its interpreter
+	Emulator    bool            `json:"emulator,omitempty"` // there is one for the executable's architecture
 }
 
 // maxInterpreters is the kernel's limit for scripts that interpret scripts.

@@ -123,9 +123,27 @@ func parse(e *env, f *flag.FlagSet, args []string) ([]string, error) {
 		return nil, err
 	}
 	if err != nil {
-		return nil, usageError{err.Error()}
+		return nil, usageError{optionError(err)}
 	}
 	return f.Args(), nil
+}
+
+// optionError words the flag package's errors as the options are written here.
+func optionError(err error) string {
+	text := err.Error()
+	if name, ok := strings.CutPrefix(text, "flag provided but not defined: "); ok {
+		return "there is no option -" + name
+	}
+	if name, ok := strings.CutPrefix(text, "flag needs an argument: "); ok {
+		return "option -" + name + " needs a value"
+	}
+	if rest, ok := strings.CutPrefix(text, "invalid value "); ok {
+		if value, rest, ok := strings.Cut(rest, " for flag "); ok {
+			name, _, _ := strings.Cut(rest, ":")
+			return fmt.Sprintf("-%s %s: a time such as 90s or 5m is needed", name, strings.Trim(value, `"`))
+		}
+	}
+	return text
 }
 
 func printOptions(w io.Writer, f *flag.FlagSet) {
@@ -143,11 +161,12 @@ func printOptions(w io.Writer, f *flag.FlagSet) {
 		}
 		if value != "" {
 			name += " " + value
+			text = strings.TrimSuffix(text, ": "+value)
 		}
 		if o.DefValue != "" && o.DefValue != "false" && o.DefValue != "0s" {
 			text += fmt.Sprintf(" (default %s)", o.DefValue)
 		}
-		lines = append(lines, fmt.Sprintf("  %-26s %s", name, text))
+		lines = append(lines, fmt.Sprintf("  %-29s %s", name, text))
 	})
 	sort.Strings(lines)
 	fmt.Fprintln(w, strings.Join(lines, "\n"))
@@ -155,7 +174,7 @@ func printOptions(w io.Writer, f *flag.FlagSet) {
 
 func versionVerb(_ context.Context, e *env, args []string) (int, error) {
 	if len(args) > 0 {
-		return 0, usageError{"version takes no arguments"}
+		return 0, usageError{"takes no arguments"}
 	}
 	fmt.Fprintln(e.stdout, "crossroot", Version)
 	return ExitOK, nil

@@ -24,7 +24,7 @@ func demoVerb(ctx context.Context, e *env, args []string) (int, error) {
 		return 0, err
 	}
 	if len(rest) > 0 {
-		return 0, usageError{"demo takes no arguments"}
+		return 0, usageError{"takes no arguments"}
 	}
 	dirs, err := session.UserDirs()
 	if err != nil {

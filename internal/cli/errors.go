@@ -21,7 +21,8 @@ var hints = map[session.Kind]string{
 	session.KindProc:       more,
 	session.KindOwner:      "run crossroot as root, or make the root anew as this user",
 	session.KindMountpoint: "move it away: crossroot puts the run's own there",
-	session.KindTools:      "crossroot tools build shows more",
+	session.KindPolicy:     "crossroot-policy(5) describes the file",
+	session.KindEmulator:   "--qemu takes a static emulator, such as qemu-ARCH-static of the package qemu-user-static",
 	session.KindFull:       "make room, or choose another place with --spool memory or --spool disk",
 	session.KindSpool:      "choose another place with --spool memory or --spool disk",
 	session.KindReadOnly:   "use --keep never to run without keeping changes",
@@ -76,7 +77,7 @@ func report(e *env, v verb, args []string, err error) {
 	var usage usageError
 	text := message(err)
 	if errors.As(err, &usage) {
-		text = fmt.Sprintf("%s: usage: crossroot %s", text, v.usage)
+		text = v.name + ": " + text
 	}
 	if i := slices.Index(args, "--json"); i >= 0 && !slices.Contains(args[:i], "--") {
 		line, _ := json.Marshal(map[string]string{"event": "error", "kind": kind(err), "message": text})
@@ -84,6 +85,9 @@ func report(e *env, v verb, args []string, err error) {
 		return
 	}
 	fmt.Fprintf(e.stderr, "crossroot: %s\n", text)
+	if usage.text != "" {
+		fmt.Fprintf(e.stderr, "usage: crossroot %s (crossroot help %s lists the options)\n", v.usage, v.name)
+	}
 }
 
 // kind classes an error for machines.

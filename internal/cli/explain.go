@@ -17,9 +17,9 @@ func explainVerb(ctx context.Context, e *env, args []string) (int, error) {
 	var asJSON bool
 	f := flags(e, "explain")
 	f.StringVar(&o.Tools, "tools", "host", "where native programs come from: `host|DIR`")
-	f.StringVar(&o.Policy, "policy", "", "rows put on top of the built-in policy: `FILE` (TOML)")
-	f.StringVar(&fidelity, "fidelity", "exact", "`exact|near`")
-	f.StringVar(&o.Qemu, "qemu", "", "emulator to use: `FILE`")
+	f.StringVar(&o.Policy, "policy", "", "rows on top of the built-in policy, TOML: `FILE`")
+	f.StringVar(&fidelity, "fidelity", "exact", "near ignores versions where a row allows it: `exact|near`")
+	f.StringVar(&o.Qemu, "qemu", "", "static emulator to use, else qemu-ARCH-static on PATH: `FILE`")
 	f.BoolVar(&asJSON, "json", false, "print the explanation as JSON")
 	rest, err := parse(e, f, args)
 	if err != nil {

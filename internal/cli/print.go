@@ -18,14 +18,13 @@ import (
 
 // printer writes crossroot's own messages, which go to standard error: the rest belongs to the command.
 type printer struct {
-	w              *os.File
-	json, quiet    bool
-	verbose        bool
-	terminal       bool
-	colour         bool
-	progressing    bool
-	lastProgress   time.Time
-	announcedBuild bool
+	w            *os.File
+	json, quiet  bool
+	verbose      bool
+	terminal     bool
+	colour       bool
+	progressing  bool
+	lastProgress time.Time
 }
 
 func newPrinter(e *env, json, quiet, verbose bool) *printer {
@@ -206,28 +205,4 @@ func (p *printer) changes(r *session.Result) {
 		}
 		fmt.Fprintf(p.w, "  %-8s %s\n", c.Kind, clean(c.Path))
 	}
-}
-
-// writeReport writes the whole report as JSON. Names that aren't UTF-8 appear escaped as \xNN in a string.
-func writeReport(f *os.File, root string, command []string, r *session.Result) error {
-	report := struct {
-		Root      string   `json:"root"`
-		Arch      string   `json:"arch"`
-		Command   []string `json:"command"`
-		Exit      any      `json:"exit"`
-		TimedOut  bool     `json:"timed_out"`
-		Committed bool     `json:"committed"`
-		Seconds   float64  `json:"seconds"`
-		*protocol.Report
-	}{root, r.Arch, command, r.Exit, r.TimedOut, r.Committed, r.Duration.Seconds(), r.Report}
-	for i := range report.Report.Changes {
-		report.Report.Changes[i].Path = quoteBytes(report.Report.Changes[i].Path)
-	}
-	encoder := json.NewEncoder(f)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(report); err != nil {
-		return fmt.Errorf("write report %s: %w", f.Name(), err)
-	}
-	return nil
 }

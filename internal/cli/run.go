@@ -21,6 +21,7 @@ type sandboxFlags struct {
 	env, binds                                list
 	timeout                                   time.Duration
 	wait, json, verbose, quiet                bool
+	keeps                                     string // values of keep
 }
 
 // list is an option that may be given several times.
@@ -34,20 +35,22 @@ func (l *list) Set(v string) error {
 	return nil
 }
 
-func (s *sandboxFlags) add(f *flag.FlagSet, keep string) {
-	f.StringVar(&s.keep, "keep", keep, "when to keep the changes: `success|always|never`")
+// add declares the options; keeps are the values of --keep.
+func (s *sandboxFlags) add(f *flag.FlagSet, keep, keeps string) {
+	s.keeps = keeps
+	f.StringVar(&s.keep, "keep", keep, "when to keep the changes: `"+keeps+"`")
 	f.StringVar(&s.tools, "tools", "host", "where native programs come from: `host|DIR`")
-	f.StringVar(&s.policy, "policy", "", "rows put on top of the built-in policy: `FILE` (TOML)")
-	f.StringVar(&s.fidelity, "fidelity", "exact", "`exact|near`: near ignores versions where a row allows it")
+	f.StringVar(&s.policy, "policy", "", "rows on top of the built-in policy, TOML: `FILE`")
+	f.StringVar(&s.fidelity, "fidelity", "exact", "near ignores versions where a row allows it: `exact|near`")
 	f.StringVar(&s.net, "net", "none", "network: `none|host`")
 	f.StringVar(&s.spool, "spool", "auto", "where changes lie until they are kept: `auto|memory|disk`")
-	f.StringVar(&s.workdir, "workdir", "/", "working `DIR` inside")
-	f.StringVar(&s.hostname, "hostname", "", "host `NAME` inside")
-	f.StringVar(&s.qemu, "qemu", "", "emulator to use: `FILE` (static; default: qemu-ARCH-static on PATH)")
-	f.StringVar(&s.report, "report", "", "write the report as JSON to `FILE`")
-	f.Var(&s.env, "env", "set an environment variable inside: `K=V`")
-	f.Var(&s.binds, "bind", "show a file or directory of this machine inside: `SRC:DST[:ro]`")
-	f.DurationVar(&s.timeout, "timeout", 0, "kill the run after a `DURATION` such as 90s or 5m")
+	f.StringVar(&s.workdir, "workdir", "/", "working directory inside: `DIR`")
+	f.StringVar(&s.hostname, "hostname", "", "host name inside: `NAME`")
+	f.StringVar(&s.qemu, "qemu", "", "static emulator to use, else qemu-ARCH-static on PATH: `FILE`")
+	f.StringVar(&s.report, "report", "", "write a report as JSON: `FILE`")
+	f.Var(&s.env, "env", "set an environment variable inside; repeatable: `K=V`")
+	f.Var(&s.binds, "bind", "show a file or directory of this machine inside; repeatable: `SRC:DST[:ro]`")
+	f.DurationVar(&s.timeout, "timeout", 0, "kill the run after a time such as 90s or 5m: `TIME`")
 	f.BoolVar(&s.wait, "wait", false, "wait while another run uses ROOT")
 	f.BoolVar(&s.json, "json", false, "messages and summary as JSON lines on standard error")
 	f.BoolVar(&s.verbose, "v", false, "print a summary at the end")
@@ -61,7 +64,7 @@ func (s *sandboxFlags) options() (session.Options, error) {
 		Timeout: s.timeout, Wait: s.wait,
 	}
 	for _, c := range []struct{ name, value, allowed string }{
-		{"keep", s.keep, "success|always|never|ask"}, {"fidelity", s.fidelity, "exact|near"},
+		{"keep", s.keep, s.keeps}, {"fidelity", s.fidelity, "exact|near"},
 		{"net", s.net, "none|host"}, {"spool", s.spool, "auto|memory|disk"},
 	} {
 		if !slices.Contains(strings.Split(c.allowed, "|"), c.value) {
@@ -127,7 +130,7 @@ func parseBind(text string) (session.Bind, error) {
 func runVerb(ctx context.Context, e *env, args []string) (int, error) {
 	var s sandboxFlags
 	f := flags(e, "run")
-	s.add(f, "success")
+	s.add(f, "success", "success|always|never")
 	rest, err := parse(e, f, args)
 	if err != nil {
 		return 0, err
@@ -136,8 +139,11 @@ func runVerb(ctx context.Context, e *env, args []string) (int, error) {
 		return 0, usageError{"no ROOT given"}
 	}
 	root, command := rest[0], rest[1:]
-	if len(command) > 0 && command[0] == "--" {
+	switch {
+	case len(command) > 0 && command[0] == "--":
 		command = command[1:]
+	case len(command) > 0 && strings.HasPrefix(command[0], "-"):
+		return 0, usageError{fmt.Sprintf("options come before ROOT: crossroot run %s … %s COMMAND", command[0], root)}
 	}
 	if len(command) == 0 {
 		return 0, usageError{fmt.Sprintf("no COMMAND to run in %s", root)}
@@ -161,13 +167,9 @@ func enter(ctx context.Context, e *env, s *sandboxFlags, name string, o session.
 	if o.Dirs, err = session.UserDirs(); err != nil {
 		return 0, err
 	}
-	var reportFile *os.File
-	if s.report != "" {
-		// Opened before the run: a report that can't be written must not cost a run.
-		if reportFile, err = os.Create(s.report); err != nil {
-			return 0, err
-		}
-		defer reportFile.Close()
+	report, err := createReport(s.report)
+	if err != nil {
+		return 0, err
 	}
 	o.Warn, o.Progress = out.warn, out.progress
 	o.Stdio = [3]*os.File{e.stdin, e.stdout, e.stderr}
@@ -176,13 +178,11 @@ func enter(ctx context.Context, e *env, s *sandboxFlags, name string, o session.
 	}
 	result, err := session.Run(ctx, root, o)
 	out.endProgress()
+	if werr := report.write(root, o.Command, result, err); err == nil {
+		err = werr
+	}
 	if err != nil {
 		return 0, err
-	}
-	if reportFile != nil {
-		if err := writeReport(reportFile, name, o.Command, result); err != nil {
-			return 0, err
-		}
 	}
 	out.summary(name, result)
 	return exitCode(e, out, o, result), nil

@@ -20,13 +20,18 @@ func shellVerb(ctx context.Context, e *env, args []string) (int, error) {
 	if term.IsTerminal(int(e.stdin.Fd())) {
 		keep = "ask"
 	}
-	s.add(f, keep)
+	s.add(f, keep, "success|always|never|ask")
 	rest, err := parse(e, f, args)
 	if err != nil {
 		return 0, err
 	}
-	if len(rest) != 1 {
-		return 0, usageError{"give one ROOT"}
+	switch {
+	case len(rest) == 0:
+		return 0, usageError{"no ROOT given"}
+	case len(rest) > 1 && strings.HasPrefix(rest[1], "-"):
+		return 0, usageError{fmt.Sprintf("options come before ROOT: crossroot shell %s … %s", rest[1], rest[0])}
+	case len(rest) > 1:
+		return 0, usageError{fmt.Sprintf("takes no command: crossroot run %s COMMAND", rest[0])}
 	}
 	o, err := s.options()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -19,14 +20,14 @@ type toolsFlags struct {
 }
 
 func toolsVerb(ctx context.Context, e *env, args []string) (int, error) {
-	action := "list"
+	action := ""
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		action, args = args[0], args[1:]
 	}
 	var t toolsFlags
 	f := flags(e, "tools")
 	f.StringVar(&t.source, "tools", "host", "where native programs come from: `host|DIR`")
-	f.StringVar(&t.target, "arch", "armhf", "the target `ARCH`itecture whose name package managers get")
+	f.StringVar(&t.target, "arch", "armhf", "the target architecture, whose name package managers get: `ARCH`")
 	f.BoolVar(&t.json, "json", false, "print as JSON")
 	f.BoolVar(&t.verbose, "v", false, "list: every file, and what was rewritten in it")
 	f.BoolVar(&t.force, "force", false, "build: anew, even if nothing changed")
@@ -34,20 +35,26 @@ func toolsVerb(ctx context.Context, e *env, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if action == "" && len(rest) > 0 { // options may come first
+		action, rest = rest[0], rest[1:]
+	}
+	if action == "" {
+		action = "list"
+	}
+	if !slices.Contains([]string{"list", "build", "gc"}, action) {
+		return 0, usageError{fmt.Sprintf("no action %q: one of list, build, gc", action)}
+	}
 	if len(rest) > 0 {
-		return 0, usageError{fmt.Sprintf("tools %s takes no argument %q", action, rest[0])}
+		return 0, usageError{fmt.Sprintf("%s takes no argument %q", action, rest[0])}
 	}
 	dirs, err := session.UserDirs()
 	if err != nil {
 		return 0, err
 	}
-	switch action {
-	case "list", "build":
-		return listTools(ctx, e, t, dirs, action == "build")
-	case "gc":
+	if action == "gc" {
 		return gcTools(ctx, e, t, dirs)
 	}
-	return 0, usageError{fmt.Sprintf("tools %s: one of list, build, gc", action)}
+	return listTools(ctx, e, t, dirs, action == "build")
 }
 
 func listTools(ctx context.Context, e *env, t toolsFlags, dirs session.Dirs, build bool) (int, error) {

@@ -22,7 +22,7 @@ func StageMain() int {
 	failed := os.NewFile(4, "failure")
 	err := stage()
 	exit := protocol.Exit{Code: 126, Exec: err.Error()}
-	if errors.Is(err, errStage) {
+	if errors.Is(err, errStage) || errors.Is(err, errWorkdir) {
 		exit.Code = 125
 	}
 	var errno syscall.Errno
@@ -38,6 +38,9 @@ func StageMain() int {
 
 // errStage marks failures of the stage itself, not of the command.
 var errStage = errors.New("prepare the command's process")
+
+// errWorkdir: the working directory can't be entered.
+var errWorkdir = errors.New("enter working directory")
 
 func stage() error {
 	orders := os.NewFile(3, "orders")
@@ -56,7 +59,7 @@ func stage() error {
 	}
 	unix.Umask(0o022)
 	if err := unix.Chdir(s.Workdir); err != nil {
-		return &os.PathError{Op: "enter working directory", Path: s.Workdir, Err: err}
+		return fmt.Errorf("%w %s: %w", errWorkdir, s.Workdir, err)
 	}
 	file, err := lookUp(s.Command[0], s.Env)
 	if err != nil {

@@ -140,10 +140,10 @@ const (
 
 // Exit is how the command ended.
 type Exit struct {
-	Code   int
-	Signal int    `json:",omitempty"`
-	Exec   string `json:",omitempty"` // the command could not be executed: why
-	Errno  int    `json:",omitempty"`
+	Code   int    `json:"code"`
+	Signal int    `json:"signal,omitempty"`
+	Exec   string `json:"exec,omitempty"` // the command could not be executed: why
+	Errno  int    `json:"errno,omitempty"`
 }
 
 // Failure is an error of the run itself. Kind is stable, for hints and exit codes. It is an error value, so that the
@@ -174,40 +174,40 @@ type Node struct {
 	UID, GID     int // inside
 }
 
-// Report is what a run did.
+// Report is what a run did. Its JSON is also what --report writes: names once published stay.
 type Report struct {
-	Programs  []Program
-	Scripts   []string `json:",omitempty"`
-	Changes   []Change
-	Nodes     []string `json:",omitempty"` // device nodes that were asked for but not made
-	Warnings  []string `json:",omitempty"`
-	Times     []Time
-	Truncated bool `json:",omitempty"` // the record of executions was full
+	Programs  []Program `json:"programs"`
+	Scripts   []string  `json:"scripts,omitempty"`
+	Changes   []Change  `json:"changes"`
+	Nodes     []string  `json:"nodes,omitempty"` // device nodes that were asked for but not made
+	Warnings  []string  `json:"warnings,omitempty"`
+	Times     []Time    `json:"times"`
+	Truncated bool      `json:"truncated,omitempty"` // the record of executions was full
 }
 
 // Program is one executable (or script, or applet) of the target that was executed.
 type Program struct {
-	Path    string
-	Applet  string `json:",omitempty"`
-	Outcome policy.Outcome
-	Row     string `json:",omitempty"`
-	Reason  string `json:",omitempty"`
-	Near    bool   `json:",omitempty"`
-	Count   int
-	Calls   []string `json:",omitempty"` // of stubs: the arguments, the first few
+	Path    string         `json:"path"`
+	Applet  string         `json:"applet,omitempty"`
+	Outcome policy.Outcome `json:"outcome"`
+	Row     string         `json:"row,omitempty"`
+	Reason  string         `json:"reason,omitempty"`
+	Near    bool           `json:"near,omitempty"`
+	Count   int            `json:"count"`
+	Calls   []string       `json:"calls,omitempty"` // of stubs: the arguments, the first few
 }
 
 // Change is one changed path.
 type Change struct {
-	Path string
-	Kind string // added, changed, deleted, metadata
-	Type string
+	Path string `json:"path"`
+	Kind string `json:"kind"` // added, changed, deleted, metadata
+	Type string `json:"type"`
 }
 
 // Time is how long a phase took.
 type Time struct {
-	Phase string
-	Micro int64 // microseconds
+	Phase string `json:"phase"`
+	Micro int64  `json:"micro"` // microseconds
 }
 
 // Init is what the worker tells pid 1 first. The descriptors are those of the standard streams that are StdioFD.

@@ -36,14 +36,18 @@ func OpenRoot(name string) (*Root, error) {
 	}
 	full, err = filepath.EvalSymlinks(full)
 	if err != nil {
-		return nil, fail(KindRoot, name, err)
+		var cause unix.Errno
+		if !errors.As(err, &cause) {
+			cause = unix.ELOOP // what filepath says in words, without a name
+		}
+		return nil, fail(KindRoot, name, &os.PathError{Op: "open root", Path: name, Err: cause})
 	}
 	dir, err := os.OpenFile(full, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		if errors.Is(err, unix.ENOTDIR) {
-			err = fmt.Errorf("%s is not a directory", name)
+			return nil, fail(KindRoot, name, fmt.Errorf("%s is not a directory", name))
 		}
-		return nil, fail(KindRoot, name, err)
+		return nil, fail(KindRoot, name, &os.PathError{Op: "open root", Path: name, Err: errors.Unwrap(err)})
 	}
 	var st, host unix.Stat_t
 	if err := errors.Join(unix.Fstat(int(dir.Fd()), &st), unix.Stat("/", &host)); err != nil {
