@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/crossroot/crossroot/internal/kernel/memory"
+	"github.com/crossroot/crossroot/internal/transaction/spool"
 )
 
 // chooseSpool decides where the changes lie until the commit: in memory with a size limit when that clearly suffices,
@@ -66,12 +69,19 @@ func makeSpool(name string) error {
 
 // spoolSize is the limit of an upper in memory in bytes; 0 is the disk.
 func (r *run) spoolSize() (int64, error) {
-	if r.o.Spool == SpoolDisk {
-		return 0, nil
+	f := spool.Facts{MemAvailable: memory.Available()}
+	f.MemoryLimit, f.MemoryUsed = memory.Group()
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(r.root.Dir.Fd()), &fs); err == nil {
+		f.DiskFree = int64(fs.Bavail) * fs.Bsize
+		if fs.Flags&unix.ST_RDONLY != 0 {
+			f.DiskFails = r.root.Name + " is on a read-only file system"
+		}
 	}
-	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err != nil {
-		return 0, os.NewSyscallError("sysinfo", err)
+	want := spool.Where(r.o.Spool)
+	if want == "" {
+		want = spool.Auto
 	}
-	return int64(info.Freeram+info.Bufferram) * int64(info.Unit) / 2, nil
+	choice, err := spool.Choose(want, f)
+	return choice.Size, err
 }

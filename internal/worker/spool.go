@@ -9,6 +9,7 @@ import (
 
 	"github.com/crossroot/crossroot/internal/kernel/mount"
 	"github.com/crossroot/crossroot/internal/protocol"
+	"github.com/crossroot/crossroot/internal/transaction/spool"
 )
 
 // diskMount is where the directory above both ROOT and the spool is attached: only through one mount can a commit
@@ -82,10 +83,12 @@ func (w *worker) clearSpool() error {
 // spoolFull reports whether the upper's file system is full: some write of the run has then failed, even if the
 // command ended well.
 func spoolFull() bool {
-	const little = 64 << 10
 	var fs unix.Statfs_t
 	if err := unix.Statfs("/up", &fs); err != nil {
 		return false
 	}
-	return fs.Bavail*uint64(fs.Bsize) < little || (fs.Files > 0 && fs.Ffree == 0)
+	return spool.LooksFull(spool.Space{
+		Bytes: int64(fs.Bavail) * fs.Bsize, TotalBytes: int64(fs.Blocks) * fs.Bsize,
+		Inodes: int64(fs.Ffree), TotalInodes: int64(fs.Files),
+	})
 }
