@@ -45,11 +45,14 @@ type Rules struct {
 }
 
 // Change is one rewriting: at Offset of the file stood Old, now there is New,
-// both without padding.
+// filled up with NUL. Old is empty where a text was put into unused bytes.
+// Where Number is not 0, a little-endian number of so many bytes was replaced,
+// and Old and New are its values in hexadecimal.
 type Change struct {
 	Offset int64  `json:"offset"`
 	Old    string `json:"old"`
 	New    string `json:"new"`
+	Number int    `json:"number,omitempty"`
 }
 
 // Rewrite changes b, a whole ELF file, in place, and says what it changed, in

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -146,9 +147,9 @@ func TestRewrite(t *testing.T) {
 			[]string{"amd64 → armhf", "amd64) → armhf)"},
 		},
 		{
-			"shorter word", tinyelf.File{ROData: []byte("\x00amd64\x001.21.22 (amd64)\x00")},
+			"shorter word", tinyelf.File{ROData: []byte("\x00amd64\x00")},
 			Rules{LibDir: libDir, Words: []Word{{Old: "amd64", New: "i386"}}},
-			[]string{"amd64 → i386", "amd64) → i386)"},
+			[]string{"amd64 → i386"},
 		},
 		{
 			"word in code", tinyelf.File{Text: []byte("\x90\xc7D$pamd6H\x89\xeaH\x89\\$`\xc6D$t4\x90")},
@@ -181,14 +182,35 @@ func checkChanges(t *testing.T, before, after []byte, changes []Change) {
 	t.Helper()
 	again := bytes.Clone(before)
 	for _, c := range changes {
-		if got := string(again[c.Offset : int(c.Offset)+len(c.Old)]); got != c.Old {
+		at := again[c.Offset:]
+		if c.Number > 0 {
+			var old, fresh uint64
+			if _, err := fmt.Sscanf(c.Old+" "+c.New, "0x%x 0x%x", &old, &fresh); err != nil {
+				t.Fatal(err)
+			}
+			if got := number(at[:c.Number]); got != old {
+				t.Errorf("at %d stood %#x, not %#x", c.Offset, got, old)
+			}
+			for i := range c.Number {
+				at[i] = byte(fresh >> (8 * i))
+			}
+			continue
+		}
+		if got := string(at[:len(c.Old)]); got != c.Old {
 			t.Errorf("at %d stood %q, not %q", c.Offset, got, c.Old)
 		}
-		copy(again[c.Offset:], c.New+strings.Repeat("\x00", len(c.Old)-len(c.New)))
+		copy(at, c.New+strings.Repeat("\x00", max(0, len(c.Old)-len(c.New))))
 	}
 	if !bytes.Equal(again, after) {
 		t.Error("there are changes that are not in the list")
 	}
+}
+
+func number(b []byte) (n uint64) {
+	for i, c := range b {
+		n |= uint64(c) << (8 * i)
+	}
+	return n
 }
 
 func TestRewriteData(t *testing.T) {
@@ -224,6 +246,7 @@ func TestRewriteErrors(t *testing.T) {
 		{"empty", nil, Rules{}, elfimage.ErrNotELF},
 		{"script", []byte("#!/bin/sh\n"), Rules{}, elfimage.ErrNotELF},
 		{"short interpreter", tinyelf.File{Interp: "/ld.so", Needed: []string{"x"}}.Bytes(), Rules{}, ErrDoesNotFit},
+		{"short word before something", tinyelf.File{ROData: []byte("\x001 (amd64)\x00")}.Bytes(), Rules{Words: []Word{{Old: "amd64", New: "i386"}}}, ErrDoesNotFit},
 		{"long word", inData, Rules{Words: []Word{{Old: "amd64", New: "riscv64"}}}, ErrDoesNotFit},
 		{"short word in code", inCode, Rules{Words: []Word{{Old: "amd64", New: "i386", InCode: true}}}, ErrDoesNotFit},
 	}
@@ -294,9 +317,13 @@ func FuzzRewrite(f *testing.F) {
 	f.Add(tinyelf.File{Interp: interp, Needed: []string{"libc.so.6"}, RunPath: "/usr/lib:/x:$ORIGIN", ROData: []byte("\x00/usr/lib/x86_64-linux-gnu\x00amd64\x00")}.Bytes(), 0)
 	f.Add(tinyelf.File{Soname: "ld.so", ROData: []byte("\x01/lib/\x00/usr/lib/\x00/etc/ld.so.cache\x00")}.Bytes(), 1)
 	f.Add(tinyelf.File{NoSections: true, Text: []byte("\xc7D$pamd6\xc6D$t4\x90"), ROData: []byte("\x00/proc/self/exe\x00")}.Bytes(), 3)
+	f.Add(tinyelf.File{ROData: []byte("\x00amd64\x00x (amd64)\x00"), Pointers: []uint64{1, 7}, Room: 64}.Bytes(), 4)
 	f.Fuzz(func(t *testing.T, b []byte, kind int) {
 		before := bytes.Clone(b)
 		rules := Rules{LibDir: libDir, Kind: Kind(kind & 3), Words: []Word{{Old: "amd64", New: "armhf", InCode: true}}}
+		if kind&4 != 0 {
+			rules.Words = []Word{{Old: "amd64", New: "riscv64"}, {Old: "d64", New: "d", Tail: true}}
+		}
 		changes, err := Rewrite(b, rules)
 		if err != nil {
 			return
@@ -305,13 +332,13 @@ func FuzzRewrite(f *testing.F) {
 			t.Fatal("the file has another size")
 		}
 		for _, c := range changes {
-			if len(c.New) > len(c.Old) {
+			if c.Number == 0 && c.Old != "" && len(c.New) > len(c.Old) {
 				t.Errorf("%q does not fit over %q", c.New, c.Old)
 			}
 		}
-		inOrder := len(changes) > 0
+		inOrder := len(changes) > 0 && changes[0].Number == 0
 		for i := 1; i < len(changes); i++ {
-			inOrder = inOrder && changes[i-1].Offset+int64(len(changes[i-1].Old)) <= changes[i].Offset
+			inOrder = inOrder && changes[i].Number == 0 && changes[i-1].Offset+int64(len(changes[i-1].Old)) <= changes[i].Offset
 		}
 		if inOrder { // else a hostile file has one thing in another
 			checkChanges(t, before, b, changes)

@@ -8,15 +8,21 @@ import (
 	"github.com/crossroot/crossroot/internal/elfimage"
 )
 
-// Word is a name that is compiled into a program: the CPU's, say.
-//
-// It is rewritten where it is a whole string, where it stands in parentheses
-// in a string ("1.21.22 (amd64)"), and, if InCode is set, where the compiler
-// turned a copy of it into instructions, see inline.
+// Word is a name that is compiled into a program: the CPU's, say. Where New has
+// the length of Old it takes its place, otherwise see repoint.
 type Word struct {
 	Old, New string
-	InCode   bool
-	Count    *int // when set: how many places were rewritten is added
+	// Tail says that the word may be the tail of another string (linkers merge
+	// strings so), and that other strings may be its tail: it is replaced by
+	// repointing only, and only where something refers to it. Otherwise it is
+	// replaced where it is a whole string, and in parentheses at the end of one:
+	// "1.21.22 (amd64)".
+	Tail bool
+	// InCode says that the compiler may have turned a copy of it into
+	// instructions, see inlinedWords.
+	InCode bool
+	// Count, when set, is increased by the number of places that were found.
+	Count *int
 }
 
 // words applies the words. An error wraps ErrDoesNotFit.
@@ -33,11 +39,13 @@ func (e *editor) words(image *elfimage.Image, list []Word) error {
 		if w.Old == w.New {
 			continue
 		}
-		if len(places) > 0 && len(w.New) > len(w.Old) || len(inlined) > 0 && len(w.New) != len(w.Old) {
-			return fmt.Errorf("word %q for %q: %w", w.New, w.Old, ErrDoesNotFit)
+		if len(inlined) > 0 && len(w.New) != len(w.Old) {
+			return fmt.Errorf("word %q for %q in code: %w", w.New, w.Old, ErrDoesNotFit)
 		}
 		for _, p := range places {
-			e.put(p.off, w.Old+p.after, w.New+p.after)
+			if err := e.replaceWord(image, p, w); err != nil {
+				return err
+			}
 		}
 		for _, in := range inlined {
 			e.putInlined(in, w.New)
@@ -46,9 +54,25 @@ func (e *editor) words(image *elfimage.Image, list []Word) error {
 	return nil
 }
 
-// place is where a word stands, with the text behind it that moves with it.
+// replaceWord replaces a word at one place. A shorter one moves what is behind
+// it, which may be a string of its own: ")". So it takes the place of a longer
+// one only when nothing is behind, and nothing is known to refer to it.
+func (e *editor) replaceWord(image *elfimage.Image, p place, w Word) error {
+	if !w.Tail {
+		shorter := len(w.New) < len(w.Old) && p.after == "" && !e.referred(image, p.start)
+		if shorter || len(w.New) == len(w.Old) {
+			e.put(p.word, w.Old+p.after, w.New+p.after)
+			return nil
+		}
+	}
+	before := string(e.b[p.start:p.word])
+	return e.repoint(image, p.start, before+w.New+p.after)
+}
+
+// place is where a word stands in a string.
 type place struct {
-	off   int
+	start int // of the string, in the file
+	word  int // of the word
 	after string
 }
 
@@ -60,16 +84,27 @@ func (e *editor) wordPlaces(image *elfimage.Image, w Word) (places []place) {
 				break
 			}
 			at += i
-			end := at + len(w.Old)
-			rest := e.b[end:part.end]
-			if e.startsString(part, at) && bytes.HasPrefix(rest, []byte{0}) {
-				places = append(places, place{at, ""})
-			} else if at > part.off && e.b[at-1] == '(' && bytes.HasPrefix(rest, []byte(")\x00")) {
-				places = append(places, place{at, ")"})
+			rest := e.b[at+len(w.Old) : part.end]
+			switch whole := bytes.HasPrefix(rest, []byte{0}); {
+			case w.Tail && whole && e.referred(image, at):
+				places = append(places, place{at, at, ""})
+			case w.Tail:
+			case whole && e.startsString(part, at):
+				places = append(places, place{at, at, ""})
+			case at > part.off && e.b[at-1] == '(' && bytes.HasPrefix(rest, []byte(")\x00")):
+				places = append(places, place{e.stringStart(part, at), at, ")"})
 			}
 		}
 	}
 	return places
+}
+
+// stringStart goes back to the start of the text around off.
+func (e *editor) stringStart(part extent, off int) int {
+	for !e.startsString(part, off) {
+		off--
+	}
+	return off
 }
 
 // inlined is a word of five letters that two instructions store on the stack:

@@ -96,16 +96,19 @@ func (b *builder) variant(ctx context.Context, dir string) error {
 	unfit := b.unfit(items, results)
 	tools := []Tool{}
 	for i, it := range items {
-		if reason := unfit[it.identity]; reason != "" {
-			if err := os.Remove(filepath.Join(dir, it.dest)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("build tool root: %w", err)
+		reason := unfit[it.identity]
+		if reason != "" {
+			if results[i], err = b.withoutIdentity(dir, it, reason); err != nil {
+				return err
 			}
-			results[i].err = errors.New(reason)
 		}
 		if it.program {
 			t := b.tool(it, results[i])
 			if results[i].err != nil {
 				t.Unavailable = results[i].err.Error()
+			}
+			if reason == "" {
+				t.Identity = it.identity
 			}
 			tools = append(tools, t)
 		}
@@ -116,23 +119,33 @@ func (b *builder) variant(ctx context.Context, dir string) error {
 	return writeJSON(filepath.Join(dir, indexName), tools)
 }
 
+// withoutIdentity takes a program out whose name could not be replaced, or puts
+// it in as it is.
+func (b *builder) withoutIdentity(dir string, it *item, reason string) (output, error) {
+	if err := os.Remove(filepath.Join(dir, it.dest)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return output{}, fmt.Errorf("build tool root: %w", err)
+	}
+	if !families[it.identity].shown {
+		return output{err: errors.New(reason)}, nil
+	}
+	plain := *it
+	plain.identity = ""
+	return b.writeItem(dir, &plain)
+}
+
 // unfit says for each family why it can't be used, if it can't.
 func (b *builder) unfit(items []*item, results []output) map[string]string {
-	found := map[string]int{}
+	places := map[string]int{}
 	reasons := map[string]string{}
 	for i, it := range items {
-		found[it.identity] += results[i].words
-		if errors.Is(results[i].err, relocate.ErrDoesNotFit) {
-			reasons[it.identity] = fmt.Sprintf("identity does not fit: %q can't take the place of %q, which is compiled in",
-				b.o.Target.Debian, b.host.Debian)
+		places[it.identity] += results[i].words
+		if err := results[i].err; errors.Is(err, relocate.ErrDoesNotFit) {
+			reasons[it.identity] = "identity does not fit: " + err.Error()
 		}
 	}
-	for name, n := range found {
-		switch {
-		case b.o.Target.Debian == "":
-			reasons[name] = "identity does not fit: Debian has no name for " + b.o.Target.Name
-		case n == 0:
-			reasons[name] = "identity does not fit: the name " + b.host.Debian + " was not found in it"
+	for name, n := range places {
+		if why := families[name].unfit(b.host, b.o.Target, n); why != "" {
+			reasons[name] = why
 		}
 	}
 	return reasons
@@ -145,7 +158,7 @@ func (b *builder) tool(it *item, out output) Tool {
 	names = slices.DeleteFunc(slices.Compact(names), func(n string) bool { return n == it.real })
 	return Tool{
 		Path: hidden + it.dest, Source: it.real, Names: names, Size: it.info.Size, BuildID: it.buildID, Static: it.static,
-		Package: own.name, PackageVersion: own.version, Applets: out.applets, Identity: it.identity,
+		Package: own.name, PackageVersion: own.version, Applets: out.applets,
 	}
 }
 
@@ -231,7 +244,9 @@ func (b *builder) writeItem(dir string, it *item) (out output, err error) {
 			mode = 0o755
 		}
 		rules := relocate.Rules{LibDir: b.libDir, Kind: it.kind}
-		rules.Words = words(it.identity, b.host, b.o.Target, &out.words)
+		if f, ok := families[it.identity]; ok {
+			rules.Words = f.rewriting(b.host, b.o.Target, &out.words)
+		}
 		if out.changes, out.err = relocate.Rewrite(content, rules); out.err != nil {
 			return out, nil
 		}

@@ -40,7 +40,9 @@ type Tool struct {
 	PackageVersion string `json:"version,omitempty"`
 	// Applets of a multi-call program, in the program's own order.
 	Applets []string `json:"applets,omitempty"`
-	// Identity is the family of programs that have the CPU's name compiled in.
+	// Identity is the family of programs that have the CPU's name compiled in,
+	// if it was replaced by the target's; the others of the family are
+	// Unavailable, or, where they only show the name, as they were.
 	Identity string `json:"identity,omitempty"`
 	// Unavailable says why the tool can't be used for this target.
 	Unavailable string `json:"unavailable,omitempty"`
@@ -78,7 +80,7 @@ type File struct {
 }
 
 const (
-	format     = 6
+	format     = 7
 	indexName  = "index.json" // in Base: an Index; in Variant: a list of Tools
 	filesName  = "files.json" // in both: a list of Files
 	hidden     = "/.cr/"

@@ -35,11 +35,16 @@ var neverTraced = map[string]string{
 // openHost builds a tool root from the machine's own programs.
 func openHost(t testing.TB, target string) *Root {
 	t.Helper()
+	return openHostIn(t, filepath.Join(t.TempDir(), "cache"), target)
+}
+
+func openHostIn(t testing.TB, cache, target string) *Root {
+	t.Helper()
 	a, ok := arch.Lookup(target)
 	if !ok {
 		t.Fatal(target)
 	}
-	r, err := Open(t.Context(), Source{"/"}, Options{Cache: filepath.Join(t.TempDir(), "cache"), Target: a})
+	r, err := Open(t.Context(), Source{"/"}, Options{Cache: cache, Target: a})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,13 +25,22 @@ type File struct {
 	Text   []byte // .text, in a segment that can be executed
 	Data   []byte // .data, in a segment that can be written
 
+	// Pointers are offsets into ROData: .data begins with a pointer to each,
+	// which a relocation makes right.
+	Pointers []uint64
+	Room     int // unused bytes behind ROData
+
 	NoSections bool
 }
+
+// Address is where the file's first byte is loaded.
+const Address = address
 
 const (
 	headerSize  = 64
 	programSize = 56
 	sectionSize = 64
+	relaSize    = 24
 	segments    = 5
 	address     = 0x10000 // where the file's first byte is loaded
 )
@@ -51,10 +60,11 @@ func (f File) Bytes() []byte {
 	list := []*section{
 		{name: ".interp", kind: elf.SHT_PROGBITS, flags: elf.SHF_ALLOC, content: terminated(f.Interp)},
 		{name: ".dynstr", kind: elf.SHT_STRTAB, flags: elf.SHF_ALLOC, content: strings},
-		{name: ".dynamic", kind: elf.SHT_DYNAMIC, flags: elf.SHF_ALLOC, content: make([]byte, 16*(len(dynamic)+3))},
+		{name: ".dynamic", kind: elf.SHT_DYNAMIC, flags: elf.SHF_ALLOC, content: make([]byte, 16*(len(dynamic)+5))},
+		{name: ".rela.dyn", kind: elf.SHT_RELA, flags: elf.SHF_ALLOC, content: make([]byte, relaSize*len(f.Pointers))},
 		{name: ".rodata", kind: elf.SHT_PROGBITS, flags: elf.SHF_ALLOC, content: f.ROData},
 		{name: ".text", kind: elf.SHT_PROGBITS, flags: elf.SHF_ALLOC | elf.SHF_EXECINSTR, content: f.Text},
-		{name: ".data", kind: elf.SHT_PROGBITS, flags: elf.SHF_ALLOC | elf.SHF_WRITE, content: f.Data},
+		{name: ".data", kind: elf.SHT_PROGBITS, flags: elf.SHF_ALLOC | elf.SHF_WRITE, content: append(make([]byte, 8*len(f.Pointers)), f.Data...)},
 		{name: ".shstrtab", kind: elf.SHT_STRTAB},
 	}
 	names := list[len(list)-1]
@@ -68,6 +78,9 @@ func (f File) Bytes() []byte {
 		body.Write(make([]byte, -body.Len()&7))
 		s.offset = body.Len()
 		body.Write(s.content)
+		if s.name == ".rodata" {
+			body.Write(make([]byte, f.Room))
+		}
 	}
 	body.Write(make([]byte, -body.Len()&7))
 	table := body.Len()
@@ -75,7 +88,8 @@ func (f File) Bytes() []byte {
 		body.Write(sectionTable(list))
 	}
 	b := body.Bytes()
-	f.fillDynamic(b[list[2].offset:], dynamic, list[1])
+	f.fillDynamic(b[list[2].offset:], dynamic, list)
+	f.fillPointers(b, list)
 	f.fillHeader(b, list, table)
 	return b
 }
@@ -110,12 +124,26 @@ func (f File) dynamic() (strings []byte, list []entry) {
 	return strings, list
 }
 
-func (f File) fillDynamic(b []byte, list []entry, strings *section) {
-	list = append(list, entry{elf.DT_STRTAB, address + uint64(strings.offset)},
-		entry{elf.DT_STRSZ, uint64(len(strings.content))}, entry{elf.DT_NULL, 0})
+func (f File) fillDynamic(b []byte, list []entry, sections []*section) {
+	strings, rela := sections[1], sections[3]
+	list = append(list, entry{elf.DT_STRTAB, address + uint64(strings.offset)}, entry{elf.DT_STRSZ, uint64(len(strings.content))},
+		entry{elf.DT_RELA, address + uint64(rela.offset)}, entry{elf.DT_RELASZ, uint64(len(rela.content))}, entry{elf.DT_NULL, 0})
 	for i, e := range list {
 		binary.LittleEndian.PutUint64(b[16*i:], uint64(e.tag))
 		binary.LittleEndian.PutUint64(b[16*i+8:], e.value)
+	}
+}
+
+func (f File) fillPointers(b []byte, list []*section) {
+	le := binary.LittleEndian
+	rela, rodata, data := list[3], list[4], list[6]
+	for i, off := range f.Pointers {
+		to := address + uint64(rodata.offset) + off
+		e := b[rela.offset+relaSize*i:]
+		le.PutUint64(e, address+uint64(data.offset+8*i))
+		le.PutUint64(e[8:], uint64(elf.R_X86_64_RELATIVE))
+		le.PutUint64(e[16:], to)
+		le.PutUint64(b[data.offset+8*i:], to)
 	}
 }
 
@@ -139,7 +167,7 @@ func (f File) fillHeader(b []byte, list []*section, table int) {
 	le := binary.LittleEndian
 	copy(b, "\x7fELF\x02\x01\x01")
 	kind, machine := elf.ET_DYN, f.Machine
-	if f.Interp == "" && len(f.Needed) == 0 && f.Soname == "" {
+	if f.Interp == "" && len(f.Needed) == 0 && f.Soname == "" && len(f.Pointers) == 0 {
 		kind = elf.ET_EXEC
 	}
 	if machine == 0 {
@@ -169,13 +197,13 @@ func (f File) fillHeader(b []byte, list []*section, table int) {
 		le.PutUint64(h[40:], uint64(to-from))
 		le.PutUint64(h[48:], 8)
 	}
-	put(0, elf.PT_LOAD, elf.PF_R, 0, end(list[3]))
-	put(1, elf.PT_LOAD, elf.PF_R|elf.PF_X, list[4].offset, end(list[4]))
-	put(2, elf.PT_LOAD, elf.PF_R|elf.PF_W, list[5].offset, end(list[5]))
+	put(0, elf.PT_LOAD, elf.PF_R, 0, end(list[4]))
+	put(1, elf.PT_LOAD, elf.PF_R|elf.PF_X, list[5].offset, end(list[5]))
+	put(2, elf.PT_LOAD, elf.PF_R|elf.PF_W, list[6].offset, end(list[6]))
 	if f.Interp != "" {
 		put(3, elf.PT_INTERP, elf.PF_R, list[0].offset, end(list[0]))
 	}
-	if f.Interp != "" || len(f.Needed) > 0 || f.Soname != "" {
+	if kind == elf.ET_DYN {
 		put(4, elf.PT_DYNAMIC, elf.PF_R, list[2].offset, end(list[2]))
 	}
 }
