@@ -83,7 +83,8 @@ type Setup struct {
 	NetHost    bool
 	Resolv     []byte // resolv.conf for NetHost
 
-	SpoolSize int64 // limit of the upper's tmpfs in bytes; 0: the spool is a directory
+	SpoolSize   int64 // limit of the upper's tmpfs in bytes; 0: the spool is a directory
+	SpoolInodes int64
 	// Spool is the directory for the upper, or, when RootEntry and SpoolEntry say which entries of it they are, the
 	// directory above both ROOT and the spool: one mount, so that a commit renames. Root is unused then.
 	Spool      *Tree

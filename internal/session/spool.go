@@ -22,12 +22,12 @@ func (r *run) chooseSpool() error {
 		_ = os.Remove(r.spool)
 		r.spool = ""
 	}
-	choice, err := r.spoolSize()
+	choice, err := r.chooseMemory()
 	if err != nil {
 		return fail(KindSpool, r.root.Name, err)
 	}
-	if choice > 0 {
-		s.SpoolSize = choice
+	if choice.Where == spool.Memory {
+		s.SpoolSize, s.SpoolInodes = choice.Size, choice.Inodes
 		return nil
 	}
 	parent, base := filepath.Split(r.root.Path)
@@ -67,8 +67,8 @@ func makeSpool(name string) error {
 	return nil
 }
 
-// spoolSize is the limit of an upper in memory in bytes; 0 is the disk.
-func (r *run) spoolSize() (int64, error) {
+// chooseMemory decides between memory and disk by what there is of both.
+func (r *run) chooseMemory() (spool.Choice, error) {
 	f := spool.Facts{MemAvailable: memory.Available()}
 	f.MemoryLimit, f.MemoryUsed = memory.Group()
 	var fs unix.Statfs_t
@@ -82,6 +82,5 @@ func (r *run) spoolSize() (int64, error) {
 	if want == "" {
 		want = spool.Auto
 	}
-	choice, err := spool.Choose(want, f)
-	return choice.Size, err
+	return spool.Choose(want, f)
 }

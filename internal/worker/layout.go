@@ -228,7 +228,7 @@ func (w *worker) merge() error {
 func (w *worker) openUpper() error {
 	if w.setup.SpoolSize > 0 {
 		tmpfs, err := mount.New("tmpfs", mount.NoDev, mount.Option{Key: "size", Value: strconv.FormatInt(w.setup.SpoolSize, 10)},
-			mount.Option{Key: "mode", Value: "755"}, mount.Option{Key: "nr_inodes", Value: "0"}, mount.Option{Key: "inode32"})
+			mount.Option{Key: "mode", Value: "755"}, mount.Option{Key: "nr_inodes", Value: strconv.FormatInt(w.setup.SpoolInodes, 10)}, mount.Option{Key: "inode32"})
 		if err != nil {
 			return err
 		}
