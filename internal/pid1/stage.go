@@ -1,7 +1,7 @@
 package pid1
 
 import (
-	"encoding/json"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"os"
@@ -32,7 +32,7 @@ func StageMain() int {
 			exit.Code = 127
 		}
 	}
-	_ = json.NewEncoder(failed).Encode(exit)
+	_ = gob.NewEncoder(failed).Encode(exit)
 	return exit.Code
 }
 
@@ -45,7 +45,7 @@ var errWorkdir = errors.New("enter working directory")
 func stage() error {
 	orders := os.NewFile(3, "orders")
 	var s protocol.Stage
-	if err := json.NewDecoder(orders).Decode(&s); err != nil {
+	if err := gob.NewDecoder(orders).Decode(&s); err != nil {
 		return fmt.Errorf("%w: read orders: %w", errStage, err)
 	}
 	if err := unix.CloseRange(3, ^uint(0)>>1&0xffffffff, unix.CLOSE_RANGE_CLOEXEC); err != nil {

@@ -1,7 +1,8 @@
 package pid1
 
 import (
-	"encoding/json"
+	"bytes"
+	"encoding/gob"
 	"fmt"
 	"io"
 	"os"
@@ -110,7 +111,7 @@ func start(c protocol.Init, stdio [3]*os.File, limits []*os.File) (pid int, fail
 	if err := closeLimits(limits); err != nil {
 		return 0, nil, err
 	}
-	err = json.NewEncoder(ordersWriter).Encode(protocol.Stage{Command: c.Command, Env: c.Env, Workdir: c.Workdir})
+	err = gob.NewEncoder(ordersWriter).Encode(protocol.Stage{Command: c.Command, Env: c.Env, Workdir: c.Workdir})
 	if cerr := ordersWriter.Close(); err == nil {
 		err = cerr
 	}
@@ -135,7 +136,7 @@ func readFailure(failed *os.File, exit *protocol.Exit) {
 		return
 	}
 	var e protocol.Exit
-	if json.Unmarshal(text, &e) == nil {
+	if gob.NewDecoder(bytes.NewReader(text)).Decode(&e) == nil {
 		*exit = e
 	}
 }

@@ -1,11 +1,13 @@
-// Package fdsock carries JSON messages and descriptors between two processes of one run over a stream socket pair.
+// Package fdsock carries messages (gob: strings are any bytes) and descriptors between two processes of one run over a
+// stream socket pair.
 // It promises whole messages in order, descriptors with CLOEXEC set, and io.EOF when the peer is gone; it knows
 // nothing of what the messages mean.
 package fdsock
 
 import (
+	"bytes"
 	"encoding/binary"
-	"encoding/json"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -49,15 +51,14 @@ func (c *Conn) Close() error { return c.file.Close() }
 // Shutdown ends the conversation for both directions: a Receive that waits, here or there, sees io.EOF.
 func (c *Conn) Shutdown() { _ = unix.Shutdown(c.fd, unix.SHUT_RDWR) }
 
-// Send sends v as JSON with the descriptors of files, which stay open here.
+// Send sends v, a struct, with the descriptors of files, which stay open here.
 func (c *Conn) Send(v any, files ...*os.File) error {
-	body, err := json.Marshal(v)
-	if err != nil {
+	message := bytes.NewBuffer(make([]byte, 4))
+	if err := gob.NewEncoder(message).Encode(v); err != nil {
 		return fmt.Errorf("encode message: %w", err)
 	}
-	packet := make([]byte, 4, 4+len(body))
-	binary.LittleEndian.PutUint32(packet, uint32(len(body)))
-	packet = append(packet, body...)
+	packet := message.Bytes()
+	binary.LittleEndian.PutUint32(packet, uint32(len(packet)-4))
 	var rights []byte
 	if len(files) > 0 {
 		fds := make([]int, len(files))
@@ -81,7 +82,7 @@ func (c *Conn) Send(v any, files ...*os.File) error {
 	return nil
 }
 
-// Receive reads the next message into v and returns the descriptors that came with it.
+// Receive reads the next message into v, a pointer to a zero struct, and returns the descriptors that came with it.
 func (c *Conn) Receive(v any) ([]*os.File, error) {
 	var files []*os.File
 	head := make([]byte, 4)
@@ -96,7 +97,7 @@ func (c *Conn) Receive(v any) ([]*os.File, error) {
 	if err := c.fill(body, &files); err != nil {
 		return files, err
 	}
-	if err := json.Unmarshal(body, v); err != nil {
+	if err := gob.NewDecoder(bytes.NewReader(body)).Decode(v); err != nil {
 		return files, fmt.Errorf("decode message: %w", err)
 	}
 	return files, nil

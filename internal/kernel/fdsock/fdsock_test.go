@@ -18,7 +18,7 @@ func TestMessagesAndDescriptors(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	go func() {
 		_ = a.Send(map[string]string{"k": long}, w)
-		_ = a.Send(map[string]string{"k": "second"})
+		_ = a.Send(map[string]string{"k": "second \xff\x00"})
 		a.Close()
 	}()
 	var got map[string]string
@@ -32,7 +32,7 @@ func TestMessagesAndDescriptors(t *testing.T) {
 	if text, _ := io.ReadAll(r); string(text) != "hi" {
 		t.Errorf("through the descriptor: %q", text)
 	}
-	if files, err = b.Receive(&got); err != nil || got["k"] != "second" || len(files) != 0 {
+	if files, err = b.Receive(&got); err != nil || got["k"] != "second \xff\x00" || len(files) != 0 {
 		t.Fatalf("second: %v %v", got, err)
 	}
 	if _, err = b.Receive(&got); !errors.Is(err, io.EOF) {
