@@ -161,28 +161,16 @@ func (e *env) finished(ctx context.Context, p place) (string, error) {
 
 // describe says on what the figures were taken.
 func (e *env) describe(w io.Writer) {
-	var u syscall.Utsname
-	kernel := "?"
-	if syscall.Uname(&u) == nil {
-		kernel = charsToString(u.Release[:])
+	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		kernel = []byte("?")
 	}
 	who := "an ordinary user"
 	if e.root {
 		who = "root"
 	}
 	fmt.Fprintf(w, "%s root on %s, Linux %s, %d CPUs, as %s, disk %s\n",
-		e.foreign.Arch.Name, runtime.GOARCH, kernel, runtime.NumCPU(), who, filesystem(e.work))
-}
-
-func charsToString(c []int8) string {
-	var b strings.Builder
-	for _, x := range c {
-		if x == 0 {
-			break
-		}
-		b.WriteByte(byte(x))
-	}
-	return b.String()
+		e.foreign.Arch.Name, runtime.GOARCH, strings.TrimSpace(string(kernel)), runtime.NumCPU(), who, filesystem(e.work))
 }
 
 const tmpfsMagic = 0x01021994 // linux/magic.h
