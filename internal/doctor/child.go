@@ -77,8 +77,9 @@ const (
 	tryListener = "listener"
 )
 
-// Tries are the results: nil for what works; what is absent was not tried, because something before it failed.
-type Tries map[string]*protocol.Failure
+// Tries are the results: a failure without a message is what works; what is absent was not tried, because something
+// before it failed.
+type Tries map[string]protocol.Failure
 
 // do notes the result of try under name and reports whether it worked.
 func (t Tries) do(name string, try func() error) bool {
@@ -88,11 +89,11 @@ func (t Tries) do(name string, try func() error) bool {
 }
 
 // failure keeps an error's text and number.
-func failure(err error) *protocol.Failure {
+func failure(err error) protocol.Failure {
 	if err == nil {
-		return nil
+		return protocol.Failure{}
 	}
-	f := &protocol.Failure{Message: err.Error()}
+	f := protocol.Failure{Message: err.Error()}
 	errors.As(err, &f.Errno)
 	return f
 }

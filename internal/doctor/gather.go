@@ -147,7 +147,7 @@ func spawn(name string, flags uintptr) (*fdsock.Conn, *os.Process, error) {
 		return nil, nil, err
 	}
 	defer null.Close()
-	p, err := userns.Spawn(name, []string{}, flags, null, null, null, theirs)
+	p, err := userns.Spawn(name, []string{}, flags, null, null, os.Stderr, theirs)
 	if err != nil {
 		conn.Close()
 		return nil, nil, err

@@ -50,8 +50,8 @@ func (f Facts) inside(names ...string) (*protocol.Failure, bool) {
 	worked := true
 	for _, name := range names {
 		result, tried := f.Inside[name]
-		if result != nil {
-			return result, false
+		if result.Message != "" {
+			return &result, false
 		}
 		worked = worked && tried
 	}
@@ -120,7 +120,7 @@ func (f Facts) ids(Target) []Finding {
 
 func (f Facts) idMapped(t Target) []Finding {
 	name := "idmapped mounts"
-	where := "where crossroot lies; ROOT's file system may differ"
+	where := "where crossroot itself lies; ROOT may lie elsewhere"
 	if t.Name != "" {
 		where = "of " + t.Name
 	}
@@ -130,7 +130,7 @@ func (f Facts) idMapped(t Target) []Finding {
 	case f.IDMapErr != nil:
 		return bad(Warn, name, "runs work with less protection: root inside is root outside. Put the root on ext4, xfs, btrfs or (Linux 6.3) tmpfs", "none %s: %v", where, f.IDMapErr)
 	}
-	return ok(name, "%s", where)
+	return ok(name, "can be made %s", where)
 }
 
 func (f Facts) mounts(Target) []Finding {
