@@ -30,9 +30,11 @@ func gather(t *testing.T, root string) ([]string, *collection) {
 	}
 	var got []string
 	for _, it := range c.items {
-		if it.link != "" {
+		switch {
+		case it.dest == "lib/locale": // the same in all
+		case it.link != "":
 			got = append(got, it.dest+" → "+it.link)
-		} else {
+		default:
 			got = append(got, it.dest+" ← "+it.real)
 		}
 	}

@@ -80,7 +80,7 @@ type File struct {
 }
 
 const (
-	format     = 7
+	format     = 8
 	indexName  = "index.json" // in Base: an Index; in Variant: a list of Tools
 	filesName  = "files.json" // in both: a list of Files
 	hidden     = "/.cr/"
@@ -89,7 +89,8 @@ const (
 )
 
 // Lookup finds the program for a path in the target root. Where /bin is a link
-// to /usr/bin in one root and not in the other, both names mean the same.
+// to /usr/bin in one root and not in the other, both names mean the same; so do
+// /usr/lib/<triplet> of either CPU.
 func (r *Root) Lookup(targetPath string) (Tool, bool) {
 	t, ok := r.Index.lookup(targetPath)
 	return t, ok && t.Unavailable == ""
@@ -111,12 +112,22 @@ func (r *Root) Missing(targetPath string) string {
 }
 
 func (x *Index) lookup(name string) (Tool, bool) {
-	for _, n := range spellings(name) {
+	for _, n := range spellings(x.hostTriplet(name)) {
 		if i, ok := x.names[n]; ok {
 			return x.Tools[i], true
 		}
 	}
 	return Tool{}, false
+}
+
+// hostTriplet replaces another CPU's triplet in /usr/lib/<triplet>/….
+func (x *Index) hostTriplet(name string) string {
+	rest, ok := strings.CutPrefix(strings.TrimPrefix(name, "/usr"), "/lib/")
+	triplet, rest, below := strings.Cut(rest, "/")
+	if !ok || !below || !strings.Contains(triplet, "-linux-") {
+		return name
+	}
+	return x.LibDir + "/" + rest
 }
 
 // spellings are the paths that a program has in roots of other shapes.

@@ -17,13 +17,18 @@ import (
 func TestLookup(t *testing.T) {
 	onAMD64(t)
 	files := debian()
+	files["usr/bin/glib-compile-schemas"] = "-> ../lib/x86_64-linux-gnu/glib-2.0/glib-compile-schemas"
+	files["usr/lib/x86_64-linux-gnu/glib-2.0/glib-compile-schemas"] = program(glibc64)
 	root, o := files.make(t), options(t, "armhf")
 	r := mustOpen(t, root, o)
 	for name, want := range map[string]string{
 		"/usr/bin/dash": "/.cr/bin/dash", "/bin/dash": "/.cr/bin/dash", "/bin/sh": "/.cr/bin/dash", "/usr/bin/sh": "/.cr/bin/dash",
 		"/usr/bin/awk": "/.cr/bin/mawk", "/usr/bin/mawk": "/.cr/bin/mawk", "/sbin/useradd": "/.cr/sbin/useradd",
 		"/usr/bin/useradd": "/.cr/sbin/useradd", "/bin/dpkg": "/.cr/bin/dpkg",
-		"/usr/bin/which": "", "/usr/local/bin/dash": "", "dash": "", "": "", "/usr/bin/": "", "/usr/lib/x86_64-linux-gnu/libc.so.6": "",
+		"/usr/lib/arm-linux-gnueabihf/glib-2.0/glib-compile-schemas": "/.cr/lib/x86_64-linux-gnu/glib-2.0/glib-compile-schemas",
+		"/lib/arm-linux-gnueabihf/glib-2.0/glib-compile-schemas":     "/.cr/lib/x86_64-linux-gnu/glib-2.0/glib-compile-schemas",
+		"/usr/bin/glib-compile-schemas":                              "/.cr/lib/x86_64-linux-gnu/glib-2.0/glib-compile-schemas",
+		"/usr/bin/which":                                             "", "/usr/local/bin/dash": "", "dash": "", "": "", "/usr/bin/": "", "/usr/lib/x86_64-linux-gnu/libc.so.6": "",
 	} {
 		tool, ok := r.Lookup(name)
 		if tool.Path != want && ok || ok != (want != "") {

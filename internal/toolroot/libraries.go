@@ -22,11 +22,23 @@ func (c *collection) addModules() {
 			}
 		}
 	}
-	for _, name := range c.glob("/usr/lib/locale/C.utf8/*") {
-		c.addData(name)
+	c.addLocale()
+}
+
+// addLocale adds the one locale that glibc is never without. Inside, glibc looks
+// into /.cr/lib/locale, a link to /.cr/locale, which a sandbox may lead to the
+// target's own locales where the C libraries are the same.
+func (c *collection) addLocale() {
+	const from = "/usr/lib/locale/"
+	for _, pattern := range []string{"C.utf8/*", "C.utf8/LC_MESSAGES/*"} {
+		for _, name := range c.glob(from + pattern) {
+			if real, ok := c.resolve(name); ok {
+				c.addDataAs(real, "locale/"+strings.TrimPrefix(name, from))
+			}
+		}
 	}
-	for _, name := range c.glob("/usr/lib/locale/C.utf8/LC_MESSAGES/*") {
-		c.addData(name)
+	if !c.musl {
+		c.addLink("lib/locale", hidden+"locale")
 	}
 }
 
@@ -65,13 +77,7 @@ func libraryKind(real string) relocate.Kind {
 	return relocate.Plain
 }
 
-// addData adds a file that is copied as it is.
-func (c *collection) addData(name string) {
-	if real, ok := c.resolve(name); ok {
-		c.addDataAs(real, hiddenFile(name))
-	}
-}
-
+// addDataAs adds a file that is copied as it is.
 func (c *collection) addDataAs(real, dest string) {
 	info, err := c.src.Stat(real)
 	if err != nil || !info.Regular() {
