@@ -53,6 +53,9 @@ func (b *Broker) makeNode(r seccomp.Request, dirfd int, address uint64, mode uin
 	if err != nil {
 		return unix.EIO
 	}
+	if !b.listener.Valid(r.ID) { // the directory is that of the process that asked
+		return unix.ESRCH
+	}
 	full := path.Join(where, node.Name)
 	if !allowed {
 		b.mu.Lock()

@@ -21,10 +21,16 @@ func (b *Broker) uname(r seccomp.Request) {
 	for _, f := range [][]byte{u.Sysname[:], u.Nodename[:], u.Release[:], u.Version[:], u.Machine[:], u.Domainname[:]} {
 		out = append(out, f...)
 	}
+	memory, err := openMemory(r.PID)
+	if err != nil {
+		_ = b.listener.Answer(r.ID, 0, unix.EFAULT)
+		return
+	}
+	defer memory.Close()
 	if !b.listener.Valid(r.ID) {
 		return
 	}
-	if err := write(r.PID, r.Args[0], out); err != nil {
+	if _, err := memory.WriteAt(out, int64(r.Args[0])); err != nil {
 		_ = b.listener.Answer(r.ID, 0, unix.EFAULT)
 		return
 	}
