@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -38,7 +39,7 @@ func TestImageIsTheProgramItself(t *testing.T) {
 	}
 	entry := write(t)
 	for _, long := range []int{1, 100000} {
-		cmd := exec.Command(entry, "-test.run=TestImageIsTheProgramItself")
+		cmd := command(entry, "-test.run=TestImageIsTheProgramItself")
 		cmd.Env = append(os.Environ(), "IMAGE_TEST="+strings.Repeat("x", long))
 		out, err := cmd.CombinedOutput()
 		var exit *exec.ExitError
@@ -48,5 +49,39 @@ func TestImageIsTheProgramItself(t *testing.T) {
 		if want := "-test.run=TestImageIsTheProgramItself " + strings.Repeat("x", long); string(out) != want {
 			t.Errorf("%d bytes of output, want %d", len(out), len(want))
 		}
+	}
+}
+
+// emulatorVariable names the emulator that runs the image: set when the test binary itself is emulated.
+const emulatorVariable = "CROSSROOT_TEST_EMULATOR"
+
+func command(name string, args ...string) *exec.Cmd {
+	if emulator := os.Getenv(emulatorVariable); emulator != "" {
+		return exec.Command(emulator, append([]string{name}, args...)...)
+	}
+	return exec.Command(name, args...)
+}
+
+// The entry for arm64 hosts, under emulation. Only binfmt_misc hands the dispatcher an executable, so that what an
+// emulator can show is the way in and on to the ordinary program.
+func TestImageOnARM64(t *testing.T) {
+	if runtime.GOARCH == "arm64" {
+		return
+	}
+	const emulator = "qemu-aarch64-static"
+	if _, err := exec.LookPath(emulator); err != nil {
+		t.Skipf("%s is missing (package qemu-user-static)", emulator)
+	}
+	binary := filepath.Join(t.TempDir(), "image.test")
+	build := exec.Command("go", "test", "-c", "-o", binary, ".")
+	build.Env = append(os.Environ(), "GOARCH=arm64", "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build for arm64: %v\n%s", err, out)
+	}
+	cmd := exec.Command(emulator, binary, "-test.run=TestImageIsTheProgramItself", "-test.v")
+	cmd.Env = append(os.Environ(), emulatorVariable+"="+emulator)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: TestImageIsTheProgramItself") {
+		t.Fatalf("%v\n%s", err, out)
 	}
 }
