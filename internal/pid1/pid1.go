@@ -82,7 +82,11 @@ func run(conn *fdsock.Conn) (*protocol.Exit, error) {
 	}
 	go obey(conn)
 	go forward(pid)
-	return reap(pid, failed), nil
+	exit := reap(pid, failed)
+	if exit.Exec != "" && exit.Code == 125 { // the stage's own failure, not the command's
+		return nil, &protocol.Failure{Message: exit.Exec, Errno: syscall.Errno(exit.Errno)}
+	}
+	return exit, nil
 }
 
 // enterRoot mounts what needs this pid namespace and makes /merged the root. It returns the open files that limit
