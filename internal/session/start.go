@@ -77,6 +77,9 @@ func (r *run) launch(ids userns.Map) (err error) {
 	if err := r.collectTrees(process.Pid, ids); err != nil {
 		return err
 	}
+	if !ids.Helper {
+		r.stdio.giveTo(ids.UIDs[0].Outside, ids.GIDs[0].Outside)
+	}
 	s := &r.setup
 	s.UIDs, s.GIDs = ranges(ids.UIDs), ranges(ids.GIDs)
 	s.MakesNodes = os.Geteuid() == 0 && userns.ReadCaller().Initial()

@@ -20,6 +20,7 @@ type streams struct {
 	kinds         [3]protocol.Stdio
 	passed        []*os.File // for the worker, in order
 	ours          []*os.File // ends made here for the worker, closed once handed over
+	given         []given    // pipes of the caller's that belong to the run's root meanwhile
 	rows, columns uint16
 
 	terminal *os.File // the caller's terminal, nil when no stream is one
@@ -66,6 +67,9 @@ func (s *streams) open(i int, f *os.File) error {
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFIFO, unix.S_IFSOCK:
+		if st.Mode&unix.S_IFMT == unix.S_IFIFO && !anonymous(f) {
+			return s.proxy(i, f) // it has a name on the host, and an owner that must stay
+		}
 		s.kinds[i] = protocol.StdioFD
 		s.passed = append(s.passed, f)
 		return nil
@@ -89,6 +93,34 @@ func (s *streams) open(i int, f *os.File) error {
 		return nil
 	}
 	return s.proxy(i, f)
+}
+
+// anonymous reports whether a FIFO is a pipe, which no file system has.
+func anonymous(f *os.File) bool {
+	const pipefs = 0x50495045 // PIPEFS_MAGIC, include/uapi/linux/magic.h
+	var fs unix.Statfs_t
+	return unix.Fstatfs(int(f.Fd()), &fs) == nil && fs.Type == pipefs
+}
+
+// giveTo makes the pipes that are passed belong to uid and gid: the command's root isn't the caller, and could not open
+// /dev/stdout and /dev/stderr by name otherwise. finish gives them back.
+func (s *streams) giveTo(uid, gid int) {
+	for _, f := range s.passed {
+		var st unix.Stat_t
+		fd := int(f.Fd())
+		if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO || !anonymous(f) || int(st.Uid) == uid {
+			continue
+		}
+		if unix.Fchown(fd, uid, gid) == nil { // else the command goes without
+			s.given = append(s.given, given{f, int(st.Uid), int(st.Gid)})
+		}
+	}
+}
+
+// given is a pipe that was given away, with its owner.
+type given struct {
+	f        *os.File
+	uid, gid int
 }
 
 // proxy puts a pipe between the caller's file and the command.
@@ -187,6 +219,9 @@ func (s *streams) restore() {
 
 // finish gives everything back, whatever happened.
 func (s *streams) finish() {
+	for _, g := range s.given {
+		_ = unix.Fchown(int(g.f.Fd()), g.uid, g.gid) // those made here are closed already
+	}
 	s.handedOver()
 	s.restore()
 	if s.master != nil {
