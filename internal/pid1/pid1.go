@@ -96,6 +96,7 @@ func enterRoot() ([]*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errProc, err)
 	}
+	defer private.Close()
 	if err := mount.AttachAt(private, "/merged"+protocol.HiddenDir+"/proc"); err != nil {
 		return nil, err
 	}
@@ -103,6 +104,7 @@ func enterRoot() ([]*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errProc, err)
 	}
+	defer proc.Close()
 	limits, err := openLimits(proc)
 	if err != nil {
 		return nil, err

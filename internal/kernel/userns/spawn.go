@@ -1,6 +1,7 @@
 package userns
 
 import (
+	"math"
 	"os"
 	"runtime"
 	"strconv"
@@ -15,8 +16,11 @@ const Namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | u
 
 // Spawn starts this process's own executable again, called name, in new namespaces (CLONE_NEW… flags, NEWUSER among
 // them). Its ids aren't mapped yet; the ambient set carries its capabilities over the execve. Files are descriptors 0
-// to n. It dies with this process.
+// to n; what else this process inherited without CLOEXEC stays behind. It dies with this process.
 func Spawn(name string, env []string, flags uintptr, files ...*os.File) (*os.Process, error) {
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return nil, os.NewSyscallError("close_range", err)
+	}
 	// PDEATHSIG belongs to the thread: this goroutine keeps it for the process's whole life.
 	type started struct {
 		process *os.Process
