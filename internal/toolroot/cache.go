@@ -13,11 +13,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/crossroot/crossroot/internal/arch"
+	"github.com/crossroot/crossroot/internal/kernel/flock"
 	"github.com/crossroot/crossroot/internal/kernel/rootfs"
 )
 
@@ -56,19 +56,15 @@ func openCache(dir string) (*cache, error) {
 }
 
 func checkOwner(dir string) error {
-	var st unix.Stat_t
-	if err := unix.Lstat(dir, &st); err != nil {
-		return &os.PathError{Op: "open cache", Path: dir, Err: err}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("open cache: %w", err)
 	}
-	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		if err := unix.Stat(dir, &st); err != nil {
-			return &os.PathError{Op: "open cache", Path: dir, Err: err}
-		}
-	}
+	st, ok := info.Sys().(*syscall.Stat_t)
 	switch {
-	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
-		return &os.PathError{Op: "open cache", Path: dir, Err: unix.ENOTDIR}
-	case int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0:
+	case !info.IsDir():
+		return &os.PathError{Op: "open cache", Path: dir, Err: syscall.ENOTDIR}
+	case !ok || int(st.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0:
 		return &os.PathError{Op: "open cache", Path: dir, Err: ErrOwner}
 	}
 	return nil
@@ -128,7 +124,7 @@ func (c *cache) use(key string, target arch.Arch) (*Root, error) {
 		return nil, fmt.Errorf("open tool root: %w", err)
 	}
 	r := &Root{Key: key, Base: filepath.Join(dir, "base"), Variant: filepath.Join(dir, variantName(target)), inUse: inUse}
-	if err = flock(inUse, unix.LOCK_SH|unix.LOCK_NB); err == nil {
+	if err = flock.Shared(inUse); err == nil {
 		r.Index, err = ReadIndex(r.Base, r.Variant)
 	}
 	if err != nil {
@@ -145,10 +141,10 @@ func (c *cache) lock(ctx context.Context) (unlock func(), err error) {
 		return nil, fmt.Errorf("lock cache: %w", err)
 	}
 	for {
-		switch err := flock(f, unix.LOCK_EX|unix.LOCK_NB); {
+		switch err := flock.Exclusive(f); {
 		case err == nil:
 			return func() { _ = f.Close() }, nil
-		case !errors.Is(err, unix.EWOULDBLOCK):
+		case !errors.Is(err, flock.ErrLocked):
 			_ = f.Close()
 			return nil, err
 		}
@@ -157,18 +153,6 @@ func (c *cache) lock(ctx context.Context) (unlock func(), err error) {
 			_ = f.Close()
 			return nil, fmt.Errorf("wait for another crossroot that builds a tool root: %w", ctx.Err())
 		case <-time.After(30 * time.Millisecond):
-		}
-	}
-}
-
-func flock(f *os.File, how int) error {
-	for {
-		err := unix.Flock(int(f.Fd()), how)
-		if err == nil {
-			return nil
-		}
-		if err != unix.EINTR {
-			return &os.PathError{Op: "lock", Path: f.Name(), Err: err}
 		}
 	}
 }

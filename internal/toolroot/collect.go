@@ -2,6 +2,7 @@ package toolroot
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"strings"
@@ -30,6 +31,10 @@ type item struct {
 	origin   bool     // has an RPATH, not a RUNPATH: its libraries inherit it
 	runPath  []string // directories in the source
 }
+
+// largestFile bounds what is read into memory; the largest libraries of
+// distributions have some 150 MiB.
+const largestFile = 1 << 30
 
 // collection is everything that a tool root is made from.
 type collection struct {
@@ -182,6 +187,9 @@ func (c *collection) read(real string) (*item, error) {
 	info, err := c.src.Stat(real)
 	if err != nil {
 		return nil, err
+	}
+	if info.Size > largestFile {
+		return nil, fmt.Errorf("read %s: larger than %d MiB", c.src.HostPath(real), largestFile>>20)
 	}
 	it := &item{real: real, info: info, elf: true, buildID: image.BuildID(), needed: image.Needed()}
 	it.static = len(it.needed) == 0 && image.Interp() == ""

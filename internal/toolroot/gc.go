@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/crossroot/crossroot/internal/kernel/flock"
 )
 
 // Cached is a tool root in the cache.
@@ -82,7 +82,7 @@ func (c *cache) claim(key string) (release func(), ok bool) {
 	if err != nil {
 		return func() {}, errors.Is(err, fs.ErrNotExist)
 	}
-	if flock(f, unix.LOCK_EX|unix.LOCK_NB) != nil {
+	if flock.Exclusive(f) != nil {
 		_ = f.Close()
 		return nil, false
 	}

@@ -80,7 +80,7 @@ func libraryKind(real string) relocate.Kind {
 // addDataAs adds a file that is copied as it is.
 func (c *collection) addDataAs(real, dest string) {
 	info, err := c.src.Stat(real)
-	if err != nil || !info.Regular() {
+	if err != nil || !info.Regular() || info.Size > largestFile {
 		return
 	}
 	if _, taken := c.byDest[dest]; !taken {

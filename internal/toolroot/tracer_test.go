@@ -2,6 +2,7 @@ package toolroot
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -99,7 +100,7 @@ func (t *tracer) follow(first int) (failure string) {
 	for {
 		pid, err := unix.Wait4(-1, &status, unix.WALL, nil)
 		switch {
-		case err == unix.EINTR:
+		case errors.Is(err, unix.EINTR):
 			continue
 		case err != nil: // no children are left
 			return failure
