@@ -51,6 +51,8 @@ const (
 type Emulator struct {
 	Arch string
 	File Tree
+	// Tool is the emulator's path inside when it is dynamic: File is then a directory, a layer of the tool root.
+	Tool string
 	CPU  string // model, "" for the emulator's own choice
 }
 

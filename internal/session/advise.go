@@ -38,13 +38,11 @@ func Advise(ctx context.Context, root *Root, o Options) (*broker.Broker, func(),
 	for _, e := range r.setup.Emulators {
 		options.Emulators[e.Arch] = true
 	}
-	done := func() {}
 	if r.tools != nil {
 		options.Tools = r.tools.Index
 		options.ToolFile = toolFile(r.tools)
-		done = func() { r.tools.Close() }
 	}
-	return broker.Adviser(options), done, nil
+	return broker.Adviser(options), r.closeTools, nil
 }
 
 // toolFile finds a file of the tool root on the host by its path inside.

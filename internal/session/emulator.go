@@ -1,7 +1,7 @@
 package session
 
 import (
-	"debug/elf"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,27 +11,69 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/crossroot/crossroot/internal/arch"
+	"github.com/crossroot/crossroot/internal/elfimage"
 	"github.com/crossroot/crossroot/internal/kernel/userns"
 	"github.com/crossroot/crossroot/internal/protocol"
+	"github.com/crossroot/crossroot/internal/toolroot"
 )
 
-// findEmulator finds a static qemu for the architecture: the one given, or on PATH; "" when there is none.
-func findEmulator(a arch.Arch, given string, own bool) (string, error) {
-	if a.Qemu == "" {
-		return "", nil
-	}
-	if given != "" && own {
+// findEmulator finds the emulator for an architecture and notes it in the setup: the one given for the target's own, or
+// one on PATH. A static one is taken as it is; a dynamic one through a relocated copy, with its libraries.
+func (r *run) findEmulator(ctx context.Context, a arch.Arch) error {
+	static, other := Emulator(a)
+	if given := r.o.Qemu; given != "" && a.Name == r.root.Arch.Name {
 		full, err := filepath.Abs(given)
 		if err == nil {
-			err = checkEmulator(full)
+			full, err = filepath.EvalSymlinks(full)
+		}
+		dynamic := false
+		if err == nil {
+			dynamic, err = isDynamic(full)
 		}
 		if err != nil {
-			return "", fail(KindEmulator, given, err)
+			return fail(KindEmulator, given, fmt.Errorf("--qemu: %w", err))
 		}
-		return full, nil
+		if static, other = full, ""; dynamic {
+			static, other = "", full
+		}
 	}
-	static, _ := Emulator(a)
-	return static, nil
+	e := protocol.Emulator{Arch: a.Name, CPU: a.QemuCPU}
+	switch {
+	case static != "":
+		e.File = protocol.Tree{Path: static, FD: -1}
+	case other != "":
+		tools, err := r.relocateEmulator(ctx, other)
+		if err != nil {
+			r.warn(fmt.Sprintf("%s is dynamically linked and can't be used (%v): install a static one (package qemu-user-static)", other, err))
+			return nil
+		}
+		r.emulators = append(r.emulators, tools)
+		e.Tool, e.File = tools.Index.Tools[0].Path, protocol.Tree{Path: tools.Base, FD: -1}
+	default:
+		return nil
+	}
+	r.setup.Emulators = append(r.setup.Emulators, e)
+	return nil
+}
+
+// relocateEmulator makes a tool root of a dynamic emulator. Its libraries must be those of the other tools.
+func (r *run) relocateEmulator(ctx context.Context, file string) (*toolroot.Root, error) {
+	if r.tools != nil && r.tools.Index.Source != "/" {
+		return nil, errors.New("its libraries are not those of --tools")
+	}
+	full, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return nil, err
+	}
+	tools, err := toolroot.Open(ctx, toolroot.Source{Root: "/", Only: full}, toolroot.Options{Cache: r.o.Dirs.Cache, Target: r.root.Arch, Progress: r.o.Progress})
+	if err == nil && len(tools.Index.Tools) == 0 {
+		tools.Close()
+		err = errors.New("it could not be relocated")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return tools, nil
 }
 
 // Emulator looks for the architecture's emulator on PATH: the first static one, which is what a run needs, or else the
@@ -47,7 +89,7 @@ func Emulator(a arch.Arch) (static, other string) {
 		}
 		full, err := filepath.EvalSymlinks(path)
 		switch {
-		case err == nil && checkEmulator(full) == nil:
+		case err == nil && isStatic(full):
 			return full, ""
 		case other == "":
 			other = path
@@ -56,19 +98,27 @@ func Emulator(a arch.Arch) (static, other string) {
 	return "", other
 }
 
-// checkEmulator makes sure that an emulator runs in any root: it must be static.
-func checkEmulator(path string) error {
-	f, err := elf.Open(path)
+func isStatic(path string) bool {
+	dynamic, err := isDynamic(path)
+	return err == nil && !dynamic
+}
+
+// isDynamic reports whether an executable asks for a program interpreter.
+func isDynamic(path string) (bool, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer f.Close()
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP {
-			return fmt.Errorf("%s is dynamically linked; a static emulator is needed", path)
-		}
+	info, err := f.Stat()
+	if err != nil {
+		return false, err
 	}
-	return nil
+	image, err := elfimage.Open(f, info.Size())
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", path, err)
+	}
+	return image.Interp() != "", nil
 }
 
 // makeNode makes a device node for the worker in a directory of ROOT: only real root can, and only harmless ones are

@@ -31,9 +31,11 @@ type run struct {
 	worker *os.Process
 	stdio  *streams
 	tools  *toolroot.Root
-	setup  protocol.Setup
-	trees  []*os.File // descriptors for the setup message, behind those of the standard streams
-	spool  string     // directory to remove afterwards
+	// emulators are tool roots of dynamic emulators.
+	emulators []*toolroot.Root
+	setup     protocol.Setup
+	trees     []*os.File // descriptors for the setup message, behind those of the standard streams
+	spool     string     // directory to remove afterwards
 
 	timedOut, killed atomic.Bool
 }
@@ -62,9 +64,7 @@ func (r *run) do(ctx context.Context) (*Result, error) {
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
-	if r.tools != nil {
-		defer r.tools.Close()
-	}
+	defer r.closeTools()
 	defer r.cleanUp()
 	r.lap("prepare")
 	if err := r.startWorker(ctx); err != nil {
@@ -188,12 +188,8 @@ func (r *run) findTools(ctx context.Context) error {
 	}
 	for _, name := range r.setup.Foreign {
 		a, _ := arch.Lookup(name)
-		file, err := findEmulator(a, r.o.Qemu, name == r.root.Arch.Name)
-		if err != nil {
+		if err := r.findEmulator(ctx, a); err != nil {
 			return err
-		}
-		if file != "" {
-			r.setup.Emulators = append(r.setup.Emulators, protocol.Emulator{Arch: name, File: protocol.Tree{Path: file, FD: -1}, CPU: a.QemuCPU})
 		}
 	}
 	return nil
@@ -322,6 +318,16 @@ func (r *run) watch(ctx context.Context) (stop func()) {
 			close(done)
 			forget()
 		}
+	}
+}
+
+// closeTools lets go of the tool roots.
+func (r *run) closeTools() {
+	if r.tools != nil {
+		r.tools.Close()
+	}
+	for _, e := range r.emulators {
+		e.Close()
 	}
 }
 

@@ -13,14 +13,14 @@ import (
 func BenchmarkOpen(b *testing.B) {
 	armhf, _ := arch.Lookup("armhf")
 	o := Options{Cache: b.TempDir() + "/cache", Target: armhf}
-	r, err := Open(b.Context(), Source{"/"}, o)
+	r, err := Open(b.Context(), Source{Root: "/"}, o)
 	if err != nil {
 		b.Fatal(err)
 	}
 	_ = r.Close()
 	b.Run("whole", func(b *testing.B) {
 		for b.Loop() {
-			r, err := Open(b.Context(), Source{"/"}, o)
+			r, err := Open(b.Context(), Source{Root: "/"}, o)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -42,7 +42,7 @@ func BenchmarkOpen(b *testing.B) {
 		defer func() { _ = src.Close() }()
 		c := cache{o.Cache + "/tools"}
 		for b.Loop() {
-			_, lines, err := readStamp(c.stampName("/"))
+			_, lines, err := readStamp(c.stampName(Source{Root: "/"}))
 			if err != nil || !unchanged(src, lines) {
 				b.Fatal("changed", err)
 			}
@@ -58,7 +58,7 @@ func BenchmarkBuild(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		r, err := Open(b.Context(), Source{"/"}, Options{Cache: dir, Target: armhf})
+		r, err := Open(b.Context(), Source{Root: "/"}, Options{Cache: dir, Target: armhf})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -15,7 +15,7 @@ import (
 
 // build makes what is missing of the tool root. Whoever comes second waits,
 // and finds it ready.
-func (c *cache) build(ctx context.Context, root string, o Options) (*Root, error) {
+func (c *cache) build(ctx context.Context, source Source, o Options) (*Root, error) {
 	unlock, err := c.lock(ctx)
 	if err != nil {
 		return nil, err
@@ -23,18 +23,18 @@ func (c *cache) build(ctx context.Context, root string, o Options) (*Root, error
 	defer unlock()
 	c.sweep()
 	if !o.Rebuild {
-		if r, err := c.current(root, o.Target); err == nil {
+		if r, err := c.current(source, o.Target); err == nil {
 			return r, nil
 		}
 	}
-	src, err := rootfs.Open(root)
+	src, err := rootfs.Open(source.Root)
 	if err != nil {
 		return nil, fmt.Errorf("collect tools: %w", err)
 	}
 	defer func() { _ = src.Close() }()
-	col, err := collect(src, arch.Host())
+	col, err := collect(src, arch.Host(), source.Only)
 	if err != nil {
-		return nil, fmt.Errorf("collect tools from %s: %w", root, err)
+		return nil, fmt.Errorf("collect tools from %s: %w", source.Root, err)
 	}
 	stamp := stampOf(col)
 	if o.Rebuild { // the old one may be in use
@@ -47,7 +47,7 @@ func (c *cache) build(ctx context.Context, root string, o Options) (*Root, error
 	if err != nil {
 		return nil, err
 	}
-	if err := replaceFile(c.stampName(root), stamp.bytes()); err != nil {
+	if err := replaceFile(c.stampName(source), stamp.bytes()); err != nil {
 		_ = r.Close()
 		return nil, err
 	}

@@ -70,8 +70,12 @@ func checkOwner(dir string) error {
 	return nil
 }
 
-func (c *cache) stampName(root string) string {
-	sum := sha256.Sum256([]byte(root))
+func (c *cache) stampName(s Source) string {
+	name := s.Root
+	if s.Only != "" {
+		name += "\x00" + s.Only
+	}
+	sum := sha256.Sum256([]byte(name))
 	return filepath.Join(c.dir, "source-"+hex.EncodeToString(sum[:8]))
 }
 
@@ -82,12 +86,12 @@ func variantName(target arch.Arch) string { return "variant-" + target.Name }
 // current gives the tool root of an unchanged source. Every start waits for
 // it: the index is read while the source is compared, on as many CPUs as
 // there are.
-func (c *cache) current(root string, target arch.Arch) (*Root, error) {
-	key, lines, err := readStamp(c.stampName(root))
+func (c *cache) current(source Source, target arch.Arch) (*Root, error) {
+	key, lines, err := readStamp(c.stampName(source))
 	if err != nil {
 		return nil, err
 	}
-	src, err := rootfs.Open(root)
+	src, err := rootfs.Open(source.Root)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func options(t *testing.T, target string) Options {
 
 func mustOpen(t *testing.T, root string, o Options) *Root {
 	t.Helper()
-	r, err := Open(t.Context(), Source{root}, o)
+	r, err := Open(t.Context(), Source{Root: root}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestDamaged(t *testing.T) {
 	onAMD64(t)
 	root, o := debian().make(t), options(t, "armhf")
 	r := mustOpen(t, root, o)
-	stamp := (&cache{filepath.Join(o.Cache, "tools")}).stampName(root)
+	stamp := (&cache{filepath.Join(o.Cache, "tools")}).stampName(Source{Root: root})
 	damage := map[string]func() error{
 		"index cut":            func() error { return os.Truncate(filepath.Join(r.Base, indexName), 40) },
 		"index empty":          func() error { return os.Truncate(filepath.Join(r.Base, indexName), 0) },
@@ -189,7 +189,7 @@ func TestTwoBuilders(t *testing.T) {
 	keys := make(chan string, 8)
 	for range cap(keys) {
 		wg.Go(func() {
-			r, err := Open(t.Context(), Source{root}, o)
+			r, err := Open(t.Context(), Source{Root: root}, o)
 			if err != nil {
 				t.Error(err)
 				return
@@ -224,7 +224,7 @@ func TestWaitEnds(t *testing.T) {
 	defer unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := Open(ctx, Source{root}, o); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := Open(ctx, Source{Root: root}, o); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -257,7 +257,7 @@ const killedEnv = "CROSSROOT_TEST_KILLED"
 // buildAndDie is the builder of TestKilled.
 func buildAndDie(root string) {
 	armhf, _ := arch.Lookup("armhf")
-	_, err := Open(context.Background(), Source{root}, Options{Cache: os.Getenv("CACHE"), Target: armhf, Progress: func(done, _ int, _ string) {
+	_, err := Open(context.Background(), Source{Root: root}, Options{Cache: os.Getenv("CACHE"), Target: armhf, Progress: func(done, _ int, _ string) {
 		if done == 4 {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
@@ -318,14 +318,14 @@ func TestOwner(t *testing.T) {
 	if err := os.Chmod(o.Cache, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), Source{root}, o); !errors.Is(err, ErrOwner) {
+	if _, err := Open(t.Context(), Source{Root: root}, o); !errors.Is(err, ErrOwner) {
 		t.Errorf("a cache that others can write to: %v", err)
 	}
 	if os.Geteuid() == 0 {
 		if err := errors.Join(os.Chmod(o.Cache, 0o755), os.Chown(o.Cache, 1234, 1234)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(t.Context(), Source{root}, o); !errors.Is(err, ErrOwner) {
+		if _, err := Open(t.Context(), Source{Root: root}, o); !errors.Is(err, ErrOwner) {
 			t.Errorf("somebody else's cache: %v", err)
 		}
 	}
@@ -334,11 +334,11 @@ func TestOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Cache = file
-	if _, err := Open(t.Context(), Source{root}, o); !errors.Is(err, syscall.ENOTDIR) {
+	if _, err := Open(t.Context(), Source{Root: root}, o); !errors.Is(err, syscall.ENOTDIR) {
 		t.Errorf("a file as cache: %v", err)
 	}
 	o.Cache = ""
-	if _, err := Open(t.Context(), Source{root}, o); err == nil {
+	if _, err := Open(t.Context(), Source{Root: root}, o); err == nil {
 		t.Error("no cache directory, no error")
 	}
 }
@@ -348,7 +348,7 @@ func TestGC(t *testing.T) {
 	files := debian()
 	root, o := files.make(t), options(t, "armhf")
 	open := func() *Root {
-		r, err := Open(t.Context(), Source{root}, o)
+		r, err := Open(t.Context(), Source{Root: root}, o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -51,8 +51,8 @@ type collection struct {
 	perl    *Perl
 }
 
-// collect finds all files. It opens no file for more than its headers.
-func collect(src *rootfs.Root, host arch.Arch) (*collection, error) {
+// collect finds all files: those of programs.list, or only one program's. It opens no file for more than its headers.
+func collect(src *rootfs.Root, host arch.Arch, only string) (*collection, error) {
 	l, err := findLayout(src, host)
 	if err != nil {
 		return nil, err
@@ -61,7 +61,10 @@ func collect(src *rootfs.Root, host arch.Arch) (*collection, error) {
 		layout: l, src: src, byDest: map[string]*item{}, byReal: map[string]*item{}, byInfo: map[rootfs.Info]*item{},
 		sources: map[string]rootfs.Info{}, dirs: map[string]rootfs.Info{},
 	}
-	groups, err := parseGroups(programsText)
+	groups, err := []group{{name: "only", programs: []string{only}}}, error(nil)
+	if only == "" {
+		groups, err = parseGroups(programsText)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -74,8 +77,10 @@ func collect(src *rootfs.Root, host arch.Arch) (*collection, error) {
 		}
 	}
 	if l.loader != "" {
-		c.addModules()
-		c.addPerl()
+		if only == "" {
+			c.addModules()
+			c.addPerl()
+		}
 		c.close()
 		c.reportMissing()
 		c.addLayoutLinks()

@@ -24,7 +24,7 @@ func gather(t *testing.T, root string) ([]string, *collection) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = src.Close() })
-	c, err := collect(src, arch.Host())
+	c, err := collect(src, arch.Host(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestNoPrograms(t *testing.T) {
 		"foreign": {"bin/sh": string(tinyelf.File{Machine: 3}.Bytes())},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Open(t.Context(), Source{files.make(t)}, Options{Cache: filepath.Join(t.TempDir(), "c")})
+			_, err := Open(t.Context(), Source{Root: files.make(t)}, Options{Cache: filepath.Join(t.TempDir(), "c")})
 			if err == nil || !strings.Contains(err.Error(), ErrNoPrograms.Error()) {
 				t.Errorf("error %v", err)
 			}

@@ -44,7 +44,7 @@ func openHostIn(t testing.TB, cache, target string) *Root {
 	if !ok {
 		t.Fatal(target)
 	}
-	r, err := Open(t.Context(), Source{"/"}, Options{Cache: cache, Target: a})
+	r, err := Open(t.Context(), Source{Root: "/"}, Options{Cache: cache, Target: a})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func Ready(source Source, cacheDir string) (*Index, error) {
 		return nil, err
 	}
 	defer func() { _ = src.Close() }()
-	key, lines, err := readStamp(c.stampName(root))
+	key, lines, err := readStamp(c.stampName(Source{Root: root}))
 	if err == nil && unchanged(src, lines) {
 		x := &Index{}
 		if err := readJSON(filepath.Join(c.rootDir(key), "base", indexName), x); err == nil {

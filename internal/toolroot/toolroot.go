@@ -21,6 +21,8 @@ import (
 // Source is where native programs come from.
 type Source struct {
 	Root string // "/", the host, or a directory with a native root file system; "" is "/"
+	// Only, if not "", is the absolute path in Root of the one program wanted, with what it needs: an emulator.
+	Only string
 }
 
 // Options of Open.
@@ -66,11 +68,11 @@ func Open(ctx context.Context, src Source, o Options) (*Root, error) {
 		return nil, err
 	}
 	if !o.Rebuild {
-		if r, err := c.current(root, o.Target); err == nil {
+		if r, err := c.current(Source{Root: root, Only: src.Only}, o.Target); err == nil {
 			return r, nil
 		}
 	}
-	return c.build(ctx, root, o)
+	return c.build(ctx, Source{Root: root, Only: src.Only}, o)
 }
 
 // Close says that the tool root is no longer in use.

@@ -47,6 +47,12 @@ func (w *worker) hidden() error {
 		if err := os.MkdirAll(cr+"/"+e.Arch, 0o755); err != nil {
 			return err
 		}
+		if e.Tool != "" {
+			if err := os.Symlink(e.Tool, cr+"/"+e.Arch+"/qemu"); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := bindFile("/emulator/"+e.Arch, cr+"/"+e.Arch+"/qemu"); err != nil {
 			return err
 		}
@@ -93,16 +99,14 @@ func (w *worker) recordFile() error {
 // tools mounts the tool root on /.cr/t: an overlay without an upper, so that not even a running program's descriptor
 // can be written through; its directories appear in /.cr as symlinks.
 func (w *worker) tools() error {
-	if w.setup.ToolBase == nil {
+	lower := w.toolLayers()
+	if lower == "" {
 		return nil
 	}
 	if err := os.MkdirAll("/tools/none", 0o755); err != nil {
 		return err
 	}
-	lower := "/tools/base:/tools/none"
-	if w.setup.ToolExtra != nil {
-		lower = "/tools/extra:" + lower
-	}
+	lower += "/tools/none"
 	overlay, err := mount.New("overlay", mount.ReadOnly|mount.NoSuid|mount.NoDev, mount.Option{Key: "lowerdir", Value: lower}, mount.Option{Key: "userxattr"})
 	if err != nil {
 		return fmt.Errorf("mount the tool root: %w", err)
@@ -122,6 +126,23 @@ func (w *worker) tools() error {
 		}
 	}
 	return nil
+}
+
+// toolLayers lists the directories of the tool root, the topmost first, each followed by a colon.
+func (w *worker) toolLayers() string {
+	lower := ""
+	if w.setup.ToolExtra != nil {
+		lower += "/tools/extra:"
+	}
+	if w.setup.ToolBase != nil {
+		lower += "/tools/base:"
+	}
+	for _, e := range w.setup.Emulators {
+		if e.Tool != "" {
+			lower += "/emulator/" + e.Arch + ":"
+		}
+	}
+	return lower
 }
 
 // devices mounts a minimal /dev, 0755 so that opening a device with O_CREAT works, and the run's own devpts.
