@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"syscall"
 
 	"github.com/crossroot/crossroot/internal/kernel/at"
@@ -213,6 +214,7 @@ func (r *run) cleanUp(top at.Stat) error {
 	if r.stageName == "" {
 		return nil
 	}
+	r.empty()
 	if path, err := at.RemoveAll(r.top, r.stageName); err != nil {
 		return failed("remove the stage", path, err)
 	}
@@ -220,4 +222,26 @@ func (r *run) cleanUp(top at.Stat) error {
 		return failed("set times", "/", err)
 	}
 	return nil
+}
+
+// empty removes what is in the stage, several entries at once: a file system that discards freed blocks at once waits
+// for the device at every file. What it can't remove is met again by the caller.
+func (r *run) empty() {
+	const workers = 8
+	if r.stageDir < 0 {
+		return
+	}
+	names, err := at.Names(r.stageDir)
+	if err != nil {
+		return
+	}
+	var wg sync.WaitGroup
+	for part := range slices.Chunk(names, len(names)/workers+1) {
+		wg.Go(func() {
+			for _, name := range part {
+				_, _ = at.RemoveAll(r.stageDir, name)
+			}
+		})
+	}
+	wg.Wait()
 }
