@@ -28,7 +28,7 @@ func Advice(kind session.Kind, err error, e Environment) string {
 	case session.KindContainer:
 		return "start the container with 65536 ids for its root (docker: userns-remap, podman: --uidmap and --gidmap), or with the real root"
 	case session.KindRights:
-		return rightsAdvice(e)
+		return deniedAdvice(e)
 	case session.KindKernel:
 		return kernelAdvice(e)
 	case session.KindProc:
@@ -58,16 +58,18 @@ func namespaceAdvice(errno syscall.Errno, e Environment) string {
 	case syscall.EROFS:
 		return "/proc is mounted read-only, as in a container: " + unconfined
 	}
+	switch {
+	case !e.Caller.Mapped():
+		return fmt.Sprintf("user id %d isn't mapped in the user namespace that this process is in: start crossroot as a user who is", e.Caller.UID)
+	case e.Chroot:
+		return "in a chroot the kernel gives nobody a user namespace: run crossroot outside of it"
+	}
 	return deniedAdvice(e)
 }
 
 // deniedAdvice explains EPERM from a namespace, or in one.
 func deniedAdvice(e Environment) string {
 	switch {
-	case !e.Caller.Mapped():
-		return fmt.Sprintf("user id %d isn't mapped in the user namespace that this process is in: start crossroot as a user who is", e.Caller.UID)
-	case e.Chroot:
-		return "in a chroot the kernel gives nobody a user namespace: run crossroot outside of it"
 	case e.Sysctls["kernel.unprivileged_userns_clone"] == "0" && e.Caller.UID != 0:
 		return "the sysctl kernel.unprivileged_userns_clone is 0: as root, sysctl -w kernel.unprivileged_userns_clone=1"
 	case e.Sysctls["kernel.apparmor_restrict_unprivileged_userns"] == "1" && e.Caller.UID != 0:

@@ -23,6 +23,9 @@ type RootFacts struct {
 	From   string
 	System string // PRETTY_NAME of os-release
 
+	Other     string // an executable that contradicts From, "" if none does
+	OtherArch arch.Arch
+
 	Loader   string   // program interpreter of From, "" when it is static
 	Merged   string   // "merged", "split" or "partly merged" /usr
 	Triplets []string // multiarch directories
@@ -48,8 +51,26 @@ type PointFact struct {
 
 // Examine looks at a root. Options as for a run; the tool root is built if there is none.
 func Examine(ctx context.Context, root *session.Root, o session.Options) RootFacts {
+	f := look(root)
+	if f.Native {
+		return f
+	}
+	b, done, err := session.Advise(ctx, root, o)
+	if err != nil {
+		f.AdvErr = err
+		return f
+	}
+	defer done()
+	f.Lacks = b.Lacks()
+	f.Programs = commands(b, root.Dir)
+	return f
+}
+
+// look finds out what needs no tool root.
+func look(root *session.Root) RootFacts {
 	f := RootFacts{Path: root.Path, Arch: root.Arch, From: root.From, Native: root.Arch.RunsNativelyOn(arch.Host()), Points: map[string]PointFact{}}
 	f.system(root.Dir)
+	f.contradict(root)
 	f.layout(root)
 	f.Mount, _ = mountOf(root.Dir)
 	for _, name := range []string{protocol.HiddenDir, "/proc", "/dev"} {
@@ -64,17 +85,6 @@ func Examine(ctx context.Context, root *session.Root, o session.Options) RootFac
 	if text, err := fd.ReadFile(root.Dir, "etc/ld.so.preload", limitText); err == nil {
 		f.Preload = strings.Fields(strings.ReplaceAll(string(text), ":", " "))
 	}
-	if f.Native {
-		return f
-	}
-	b, done, err := session.Advise(ctx, root, o)
-	if err != nil {
-		f.AdvErr = err
-		return f
-	}
-	defer done()
-	f.Lacks = b.Lacks()
-	f.Programs = commands(b, root.Dir)
 	return f
 }
 
@@ -93,6 +103,17 @@ func (f *RootFacts) system(dir *os.File) {
 				f.System = strings.Trim(value, `"'`)
 				return
 			}
+		}
+	}
+}
+
+// contradict looks whether the programs that every root has are all for one CPU.
+func (f *RootFacts) contradict(root *session.Root) {
+	for _, name := range []string{"/bin/sh", "/bin/busybox", "/bin/ls", "/usr/bin/env", "/usr/bin/dpkg", "/bin/tar"} {
+		a, err := session.Identify(root.Dir, name)
+		if err == nil && a.Name != root.Arch.Name && !a.RunsNativelyOn(root.Arch) {
+			f.Other, f.OtherArch = name, a
+			return
 		}
 	}
 }

@@ -35,6 +35,9 @@ func (f RootFacts) systemFound() []Finding {
 	if f.System != "" {
 		text = quote(f.System) + " for " + text
 	}
+	if f.Other != "" {
+		return bad(Fail, "system", "the root takes its CPU from the first: put the one that is wrong right", "%s, but %s is for another CPU, %s", text, f.Other, f.OtherArch.Name)
+	}
 	return ok("system", "%s", text)
 }
 
@@ -128,10 +131,13 @@ func typeName(mode uint32) string {
 
 func (f RootFacts) shell() []Finding {
 	s := f.Shell
+	name := "/bin/sh"
+	if s.Loader != "" {
+		return bad(Warn, name, "programs that need it run only where they run native", "its loader %s isn't there", quote(s.Loader))
+	}
 	if s.Err == nil {
 		return nil
 	}
-	name := "/bin/sh"
 	const remedy = "scripts and `crossroot shell` can't run until it is put right"
 	if s.Missing {
 		return bad(Warn, name, "only commands that need no shell can run", "there is none")

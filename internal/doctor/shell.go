@@ -17,7 +17,8 @@ import (
 type ShellFact struct {
 	Err         error  // it can't be used: why
 	Missing     bool   // there is none at all
-	Interpreter string // the script's interpreter, or the executable's loader, that the error is about
+	Interpreter string // the script's interpreter that the error is about
+	Loader      string // the executable's loader, when that isn't there
 }
 
 // What is wrong with a shell.
@@ -56,7 +57,7 @@ func shell(root *session.Root) ShellFact {
 		case loader != "":
 			l, err := fd.Open(root.Dir, loader, unix.O_PATH, 0)
 			if err != nil {
-				return ShellFact{Err: err, Interpreter: loader}
+				return ShellFact{Loader: loader}
 			}
 			l.Close()
 		}
