@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -20,6 +21,7 @@ func BenchmarkCommit(b *testing.B) {
 				l := newLab(b, "disk", spool)
 				populate(b, l.root, 2000, 1000)
 				l.quietRun(func(m string) { populate(b, m, 8000, 25<<10) })
+				syscall.Sync() // or the disk is still busy with the round before
 				b.StartTimer()
 				p, err := l.inspect()
 				must(b, err)
