@@ -110,7 +110,7 @@ func isObject(f string) bool {
 
 // inside refuses names that lead out of the directory.
 func inside(f string) bool {
-	return f != "" && !path.IsAbs(f) && path.Clean(f) == f && f != ".." && !strings.HasPrefix(f, "../")
+	return f != "" && f != "." && !path.IsAbs(f) && path.Clean(f) == f && f != ".." && !strings.HasPrefix(f, "../")
 }
 
 // mixedDirs are the directories with shared objects somewhere below: those are

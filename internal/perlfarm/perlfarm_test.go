@@ -1,6 +1,8 @@
 package perlfarm
 
 import (
+	"path"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -57,4 +59,19 @@ func TestChange(t *testing.T) {
 	if d := cmp.Diff([]Link{after[0], after[2]}, add); d != "" {
 		t.Errorf("add (-want +got):\n%s", d)
 	}
+}
+
+func FuzzPlan(f *testing.F) {
+	f.Add("auto/POSIX/POSIX.so\nPOSIX.pm\n../x\nauto/x.so", "auto/POSIX/POSIX.so")
+	f.Fuzz(func(t *testing.T, files, objects string) {
+		links, _ := Plan([]Dir{{Name: "perl", Target: "/t", Objects: "/o", Files: strings.Split(files, "\n"), XS: strings.Split(objects, "\n")}})
+		for i, l := range links {
+			if path.Clean(l.Path) != l.Path || !strings.HasPrefix(l.Path, "perl/") || !strings.HasPrefix(l.To, "/t/") && !strings.HasPrefix(l.To, "/o/") {
+				t.Errorf("%+v leads out", l)
+			}
+			if i > 0 && links[i-1].Path >= l.Path {
+				t.Errorf("%q is not before %q", links[i-1].Path, l.Path)
+			}
+		}
+	})
 }

@@ -27,6 +27,18 @@ func (c *cache) build(ctx context.Context, source Source, o Options) (*Root, err
 			return r, nil
 		}
 	}
+	const tries = 3 // somebody may be installing packages just now
+	for try := 1; ; try++ {
+		r, err := c.collectAndMake(ctx, source, o)
+		if !errors.Is(err, errStale) || try == tries {
+			return r, err
+		}
+	}
+}
+
+// collectAndMake builds from the source as it is. The error wraps errStale if
+// it changed meanwhile.
+func (c *cache) collectAndMake(ctx context.Context, source Source, o Options) (*Root, error) {
 	src, err := rootfs.Open(source.Root)
 	if err != nil {
 		return nil, fmt.Errorf("collect tools: %w", err)

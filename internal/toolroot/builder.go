@@ -260,16 +260,22 @@ func (b *builder) writeItem(dir string, it *item) (out output, err error) {
 // content reads a file, which must not have changed since it was collected.
 func (b *builder) content(it *item) ([]byte, error) {
 	f, err := b.src.Open(it.real)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.Join(err, errStale)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
 	content := make([]byte, it.info.Size)
-	if _, err := io.ReadFull(f, content); err != nil {
+	switch _, err := io.ReadFull(f, content); {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, fmt.Errorf("read %s: %w", f.Name(), errStale)
+	case err != nil:
 		return nil, fmt.Errorf("read %s: %w", f.Name(), err)
 	}
 	if now, err := b.src.Stat(it.real); err != nil || now != it.info {
-		return nil, fmt.Errorf("read %s: changed while the tool root was built", f.Name())
+		return nil, fmt.Errorf("read %s: %w", f.Name(), errStale)
 	}
 	return content, nil
 }

@@ -182,6 +182,33 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+// TestSourceChangesMeanwhile: packages are installed while it is built.
+func TestSourceChangesMeanwhile(t *testing.T) {
+	onAMD64(t)
+	files := debian()
+	root, o := files.make(t), options(t, "armhf")
+	changes := 0
+	o.Progress = func(int, int, string) {
+		if changes++; changes < 3 {
+			for _, name := range []string{"dash", "mawk"} {
+				if err := os.WriteFile(filepath.Join(root, "usr/bin", name), []byte(program(glibc64)+strings.Repeat("x", changes)), 0o755); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	r := mustOpen(t, root, o)
+	tool, ok := r.Lookup("/usr/bin/dash")
+	now, err := os.Stat(filepath.Join(root, "usr/bin/dash"))
+	if err != nil || !ok || tool.Size != now.Size() {
+		t.Errorf("dash: %+v, %v", tool, err)
+	}
+	o.Progress = nil
+	if again := mustOpen(t, root, o); again.Key != r.Key {
+		t.Error("the stamp was old from the start")
+	}
+}
+
 func TestTwoBuilders(t *testing.T) {
 	onAMD64(t)
 	root, o := debian().make(t), options(t, "armhf")

@@ -61,12 +61,11 @@ func collect(src *rootfs.Root, host arch.Arch, only string) (*collection, error)
 		layout: l, src: src, byDest: map[string]*item{}, byReal: map[string]*item{}, byInfo: map[rootfs.Info]*item{},
 		sources: map[string]rootfs.Info{}, dirs: map[string]rootfs.Info{},
 	}
-	groups, err := []group{{name: "only", programs: []string{only}}}, error(nil)
+	groups := []group{{name: "only", programs: []string{only}}}
 	if only == "" {
-		groups, err = parseGroups(programsText)
-	}
-	if err != nil {
-		return nil, err
+		if groups, err = parseGroups(programsText); err != nil {
+			return nil, err
+		}
 	}
 	if l.loader != "" {
 		c.addLoader()

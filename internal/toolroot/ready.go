@@ -16,7 +16,7 @@ var ErrNotBuilt = errors.New("not built yet")
 // when Open would have to, ErrNoPrograms when it couldn't. What belongs to one
 // target only is not in the index.
 func Ready(source Source, cacheDir string) (*Index, error) {
-	root, err := filepath.Abs(source.Root)
+	source, err := source.absolute()
 	if err != nil {
 		return nil, err
 	}
@@ -24,15 +24,16 @@ func Ready(source Source, cacheDir string) (*Index, error) {
 	if err != nil {
 		return nil, err
 	}
-	src, err := rootfs.Open(root)
+	src, err := rootfs.Open(source.Root)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = src.Close() }()
-	key, lines, err := readStamp(c.stampName(Source{Root: root}))
+	key, lines, err := readStamp(c.stampName(source))
 	if err == nil && unchanged(src, lines) {
 		x := &Index{}
 		if err := readJSON(filepath.Join(c.rootDir(key), "base", indexName), x); err == nil {
+			x.fill()
 			return x, nil
 		}
 	}

@@ -24,8 +24,8 @@ type stamp struct {
 	dirs  map[string]rootfs.Info
 }
 
-// errStale says that a source changed.
-var errStale = errors.New("the source changed")
+// errStale says that a source is not what it was.
+var errStale = errors.New("changed while it was read")
 
 // stampOf the collection. The key depends on all files, not on directories, in
 // which things that don't matter come and go.

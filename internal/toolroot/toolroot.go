@@ -56,23 +56,33 @@ type Root struct {
 // there is none or its sources changed. Errors are those of the file system;
 // ErrNoPrograms when src has no native programs; ErrOwner for the cache.
 func Open(ctx context.Context, src Source, o Options) (*Root, error) {
-	if src.Root == "" {
-		src.Root = "/"
-	}
-	root, err := filepath.Abs(src.Root)
+	src, err := src.absolute()
 	if err != nil {
-		return nil, fmt.Errorf("find tools: %w", err)
+		return nil, err
 	}
 	c, err := openCache(o.Cache)
 	if err != nil {
 		return nil, err
 	}
 	if !o.Rebuild {
-		if r, err := c.current(Source{Root: root, Only: src.Only}, o.Target); err == nil {
+		if r, err := c.current(src, o.Target); err == nil {
 			return r, nil
 		}
 	}
-	return c.build(ctx, Source{Root: root, Only: src.Only}, o)
+	return c.build(ctx, src, o)
+}
+
+// absolute is the same source under the name that the cache knows it by.
+func (s Source) absolute() (Source, error) {
+	if s.Root == "" {
+		s.Root = "/"
+	}
+	root, err := filepath.Abs(s.Root)
+	if err != nil {
+		return Source{}, fmt.Errorf("find tools: %w", err)
+	}
+	s.Root = root
+	return s, nil
 }
 
 // Close says that the tool root is no longer in use.
