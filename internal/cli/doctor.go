@@ -25,7 +25,6 @@ func doctorVerb(ctx context.Context, e *env, args []string) (int, error) {
 	var asJSON bool
 	f := flags(e, "doctor")
 	f.StringVar(&o.Tools, "tools", "host", "where native programs come from: `host|DIR`")
-	f.StringVar(&o.Qemu, "qemu", "", "emulator to use: `FILE`")
 	f.BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	rest, err := parse(e, f, args)
 	if err != nil {

@@ -24,7 +24,7 @@ type Target struct {
 func (f Facts) Findings(t Target) []Finding {
 	var all []Finding
 	for _, judge := range []func(Target) []Finding{
-		f.kernel, f.userNamespaces, f.ids, f.idMapped, f.mounts, f.attributes, f.overlay, f.proc, f.sandbox,
+		f.kernel, f.userNamespaces, f.ids, f.capabilities, f.idMapped, f.mounts, f.attributes, f.overlay, f.proc, f.sandbox,
 		f.network, f.dispatch, f.devices, f.cache, f.memory, f.tools, f.emulators,
 	} {
 		all = append(all, judge(t)...)
@@ -116,6 +116,14 @@ func (f Facts) ids(Target) []Finding {
 		return ok(name, "root of a container: its own ids")
 	}
 	return ok(name, "root: 0 to %d inside are %d to %d outside", userns.Count-1, userns.Shift, userns.Shift+userns.Count-1)
+}
+
+func (f Facts) capabilities(Target) []Finding {
+	const mknod = 27
+	if f.Caller.UID != 0 || !f.Caller.Initial() || f.has(mknod) {
+		return nil
+	}
+	return bad(Warn, "capabilities", "docker run --cap-add MKNOD", "root here lacks CAP_MKNOD: device nodes that packages make are left out")
 }
 
 func (f Facts) idMapped(t Target) []Finding {

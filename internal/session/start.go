@@ -82,7 +82,7 @@ func (r *run) launch(ids userns.Map) (err error) {
 	}
 	s := &r.setup
 	s.UIDs, s.GIDs = ranges(ids.UIDs), ranges(ids.GIDs)
-	s.MakesNodes = os.Geteuid() == 0 && userns.ReadCaller().Initial()
+	s.MakesNodes = userns.ReadCaller().Initial() && userns.Has(unix.CAP_MKNOD)
 	files := append(r.stdio.passed[:len(r.stdio.passed):len(r.stdio.passed)], r.trees...)
 	if err := conn.Send(s, files...); err != nil {
 		return err

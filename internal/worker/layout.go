@@ -12,6 +12,7 @@ import (
 	"github.com/crossroot/crossroot/internal/kernel/fd"
 	"github.com/crossroot/crossroot/internal/kernel/mount"
 	"github.com/crossroot/crossroot/internal/kernel/overlay"
+	"github.com/crossroot/crossroot/internal/kernel/probe"
 	"github.com/crossroot/crossroot/internal/protocol"
 )
 
@@ -238,6 +239,9 @@ func (w *worker) openUpper() error {
 		}
 		if err := mount.AttachAt(tmpfs, "/up"); err != nil {
 			return err
+		}
+		if err := probe.UserAttributes("/up"); err != nil {
+			return &Error{Kind: "spool", Err: fmt.Errorf("keep changes in memory (a tmpfs has user attributes since Linux 6.6): %w", err)}
 		}
 	}
 	if err := w.clearSpool(); err != nil {

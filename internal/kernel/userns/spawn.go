@@ -57,3 +57,13 @@ func allCapabilities() []uintptr {
 	}
 	return all
 }
+
+// Has reports whether this process has the capability (a number of capabilities(7)) in its own user namespace.
+func Has(capability int) bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if unix.Capget(&header, &data[0]) != nil {
+		return false
+	}
+	return data[capability/32].Effective&(1<<(capability%32)) != 0
+}
