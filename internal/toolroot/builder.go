@@ -155,7 +155,7 @@ func (b *builder) tool(it *item, out output) Tool {
 	own := b.owners[it.real]
 	names := slices.Clone(it.names)
 	slices.Sort(names)
-	names = slices.DeleteFunc(slices.Compact(names), func(n string) bool { return n == it.real })
+	names = slices.DeleteFunc(slices.Compact(names), func(n string) bool { return slices.Contains(spellings(n), it.real) })
 	return Tool{
 		Path: hidden + it.dest, Source: it.real, Names: names, Size: it.info.Size, BuildID: it.buildID, Static: it.static,
 		Package: own.name, PackageVersion: own.version, Applets: out.applets,

@@ -30,7 +30,7 @@ type Index struct {
 type Tool struct {
 	Path    string   `json:"path"`            // inside: /.cr/bin/dash
 	Source  string   `json:"source"`          // in the source root: /usr/bin/dash
-	Names   []string `json:"names,omitempty"` // further paths in the source root that lead to it
+	Names   []string `json:"names,omitempty"` // further paths in the source root that lead to it, but for other spellings of Source
 	Size    int64    `json:"size"`            // bytes
 	BuildID string   `json:"build_id,omitempty"`
 	Static  bool     `json:"static,omitempty"`
@@ -80,7 +80,7 @@ type File struct {
 }
 
 const (
-	format     = 8
+	format     = 9
 	indexName  = "index.json" // in Base: an Index; in Variant: a list of Tools
 	filesName  = "files.json" // in both: a list of Files
 	hidden     = "/.cr/"
