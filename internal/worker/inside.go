@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/crossroot/crossroot/internal/arch"
 	"github.com/crossroot/crossroot/internal/kernel/fd"
 	"github.com/crossroot/crossroot/internal/kernel/mount"
 	"github.com/crossroot/crossroot/internal/protocol"
@@ -41,6 +42,9 @@ func (w *worker) hidden() error {
 		return err
 	}
 	if err := w.tools(); err != nil {
+		return err
+	}
+	if err := w.locales(); err != nil {
 		return err
 	}
 	for _, e := range w.setup.Emulators {
@@ -126,6 +130,16 @@ func (w *worker) tools() error {
 		}
 	}
 	return nil
+}
+
+// locales shows native programs the target's compiled locales, whose files are the same for CPUs of one byte order; the
+// C library refuses files of another format by itself.
+func (w *worker) locales() error {
+	target, ok := arch.Lookup(w.setup.Arch)
+	if !ok || w.setup.ToolBase == nil || target.LittleEndian() != arch.Host().LittleEndian() {
+		return nil
+	}
+	return os.Symlink("/usr/lib/locale", protocol.HiddenDir+"/locale")
 }
 
 // toolLayers lists the directories of the tool root, the topmost first, each followed by a colon.
