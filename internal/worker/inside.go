@@ -41,10 +41,10 @@ func (w *worker) hidden() error {
 	if err := w.recordFile(); err != nil {
 		return err
 	}
-	if err := w.tools(); err != nil {
+	if err := w.locales(); err != nil { // before the tool root's own, which gives way
 		return err
 	}
-	if err := w.locales(); err != nil {
+	if err := w.tools(); err != nil {
 		return err
 	}
 	for _, e := range w.setup.Emulators {
