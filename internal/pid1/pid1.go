@@ -154,12 +154,16 @@ func obey(conn *fdsock.Conn) {
 	}
 }
 
-// forward passes the worker's signals on to the command.
+// forward passes the worker's signals on: to the command, or, if it is one that terminals send, to its process group.
 func forward(pid int) {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT, unix.SIGTSTP)
 	for s := range signals {
-		_ = unix.Kill(pid, s.(syscall.Signal))
+		to := -pid
+		if s == unix.SIGTERM || s == unix.SIGUSR1 || s == unix.SIGUSR2 {
+			to = pid
+		}
+		_ = unix.Kill(to, s.(syscall.Signal))
 	}
 }
 

@@ -18,7 +18,7 @@ const patience = 2 * time.Second
 // that isn't heeded, kills the run. SIGTTOU and SIGTTIN can't stop crossroot while it restores the terminal.
 func (r *run) forward() (<-chan protocol.Order, func()) {
 	caught := make(chan os.Signal, 16)
-	signal.Notify(caught, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH)
+	signal.Notify(caught, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT)
 	signal.Ignore(unix.SIGTTOU)
 	orders := make(chan protocol.Order)
 	end := make(chan struct{})
@@ -38,11 +38,15 @@ func (r *run) forward() (<-chan protocol.Order, func()) {
 			case <-overdue:
 				send(protocol.Order{Kind: protocol.OrderKill})
 			case s := <-caught:
-				if s == unix.SIGWINCH {
+				switch s {
+				case unix.SIGWINCH:
 					r.stdio.resize()
 					continue
-				}
-				switch s {
+				case unix.SIGCONT:
+					if err := r.stdio.takeInput(); err != nil {
+						r.warn(err.Error())
+					}
+					continue
 				case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT:
 					if ending++; ending > 1 {
 						send(protocol.Order{Kind: protocol.OrderKill})

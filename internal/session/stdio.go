@@ -27,6 +27,7 @@ type streams struct {
 	input    *os.File // standard input, if it is the terminal
 	master   *os.File // of the run's terminal
 	saved    *term.State
+	over     bool // the terminal was given back
 
 	copies sync.WaitGroup // output still to be copied
 	mu     sync.Mutex
@@ -165,15 +166,9 @@ func (s *streams) attach(files []*os.File) error {
 	s.master = files[0]
 	s.mu.Unlock()
 	s.resize()
-	if s.input != nil {
-		saved, err := term.MakeRaw(int(s.input.Fd()))
-		if err != nil {
-			return fmt.Errorf("set terminal: %w", err)
-		}
-		s.saved = saved
-		go func() { _, _ = io.Copy(s.master, s.input) }()
-	} else {
-		s.plainOutput()
+	s.outputMode(false)
+	if err := s.takeInput(); err != nil {
+		return err
 	}
 	s.copies.Add(1)
 	go func() {
@@ -183,11 +178,39 @@ func (s *streams) attach(files []*os.File) error {
 	return nil
 }
 
-// plainOutput turns the translation of line ends off in the run's terminal: the caller's does it.
-func (s *streams) plainOutput() {
+// takeInput makes the caller's terminal raw and reads from it, if crossroot is in its foreground: in the background that
+// would take it away from its user, and stop crossroot. It is called again when crossroot is continued.
+func (s *streams) takeInput() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.input == nil || s.master == nil || s.saved != nil || s.over || !foreground(s.input) {
+		return nil
+	}
+	saved, err := term.MakeRaw(int(s.input.Fd()))
+	if err != nil {
+		return fmt.Errorf("set terminal: %w", err)
+	}
+	s.saved = saved
+	s.outputMode(true)
+	go func() { _, _ = io.Copy(s.master, s.input) }()
+	return nil
+}
+
+// foreground reports whether a read from the terminal is ours to make. A terminal that doesn't control us is.
+func foreground(terminal *os.File) bool {
+	group, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPGRP)
+	return err != nil || group == unix.Getpgrp()
+}
+
+// outputMode turns the translation of line ends in the run's terminal on, for a raw terminal of the caller's, or off,
+// where the caller's does it.
+func (s *streams) outputMode(translate bool) {
 	fd := int(s.master.Fd())
 	if t, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil {
 		t.Oflag &^= unix.OPOST
+		if translate {
+			t.Oflag |= unix.OPOST
+		}
 		_ = unix.IoctlSetTermios(fd, unix.TCSETS, t)
 	}
 }
@@ -211,6 +234,9 @@ func (s *streams) drain() {
 }
 
 func (s *streams) restore() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
 	if s.saved != nil {
 		_ = term.Restore(int(s.input.Fd()), s.saved)
 		s.saved = nil
