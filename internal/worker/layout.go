@@ -14,6 +14,7 @@ import (
 	"github.com/crossroot/crossroot/internal/kernel/overlay"
 	"github.com/crossroot/crossroot/internal/kernel/probe"
 	"github.com/crossroot/crossroot/internal/protocol"
+	"github.com/crossroot/crossroot/internal/transaction"
 )
 
 // layout is what the worker mounted. The worker's own root is a small tmpfs, the stage:
@@ -197,10 +198,15 @@ func (w *worker) merge() error {
 	if err != nil {
 		return err
 	}
+	if err := transaction.Seed(w.layout.upper, w.layout.lower); err != nil {
+		return &Error{Kind: "owner", Path: w.setup.RootName, Err: fmt.Errorf("owner of %s: %w", w.setup.RootName, err)}
+	}
 	if err := os.Mkdir("/merged", 0o755); err != nil {
 		return err
 	}
-	tree, err := mount.New("overlay", 0, overlay.Options("/lower", "/up/upper", "/up/work", w.setup.SpoolSize == 0)...)
+	w.started = transaction.Now()
+	// Without access times an unchanged one shows which hard-linked files were written through (package transaction).
+	tree, err := mount.New("overlay", unix.MOUNT_ATTR_NOATIME, overlay.Options("/lower", "/up/upper", "/up/work", w.setup.SpoolSize == 0)...)
 	if err != nil {
 		return &Error{Kind: "overlay", Path: w.setup.RootName, Err: err}
 	}
@@ -252,21 +258,6 @@ func (w *worker) openUpper() error {
 			return &Error{Kind: "spool", Err: fmt.Errorf("make the upper directory: %w", err)}
 		}
 	}
-	// The merged root's own metadata comes from the upper's top directory.
-	var st unix.Stat_t
-	if err := unix.Fstat(int(w.layout.lower.Fd()), &st); err != nil {
-		return err
-	}
-	if err := os.Chown("/up/upper", int(st.Uid), int(st.Gid)); err != nil {
-		return &Error{Kind: "owner", Path: w.setup.RootName, Err: fmt.Errorf("owner of %s: %w", w.setup.RootName, err)}
-	}
-	if err := unix.Chmod("/up/upper", st.Mode&0o7777); err != nil {
-		return err
-	}
-	times := []unix.Timespec{st.Atim, st.Mtim}
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, "/up/upper", times, 0); err != nil {
-		return err
-	}
 	upper, err := os.OpenFile("/up/upper", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	w.layout.upper = upper
 	return err
@@ -274,10 +265,6 @@ func (w *worker) openUpper() error {
 
 // mountPoints checks the directories of ROOT that something is mounted on, and makes the missing ones in the upper.
 func (w *worker) mountPoints() ([]string, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(w.layout.lower.Fd()), &st); err != nil {
-		return nil, err
-	}
 	var made []string
 	for _, name := range []string{protocol.HiddenDir, "/proc", "/dev"} {
 		st, err := fd.Lstat(w.layout.lower, name[1:])
@@ -305,10 +292,6 @@ func (w *worker) mountPoints() ([]string, error) {
 		}
 	}
 	w.layout.made = made
-	if len(made) > 0 {
-		times := []unix.Timespec{st.Atim, st.Mtim}
-		return made, unix.UtimesNanoAt(unix.AT_FDCWD, "/up/upper", times, 0)
-	}
 	return made, nil
 }
 

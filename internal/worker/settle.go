@@ -113,7 +113,7 @@ func (w *worker) unmountBelow() (done bool, err error) {
 // inspect reads the upper.
 func (w *worker) inspect(report *protocol.Report) (*transaction.Plan, error) {
 	nodes, _ := w.broker.Nodes()
-	o := transaction.Options{Drop: w.layout.made, Nodes: map[string]transaction.Node{}}
+	o := transaction.Options{Drop: w.layout.made, Started: w.started, Nodes: map[string]transaction.Node{}}
 	if w.setup.MakesNodes {
 		o.MakeNode = w.makeNode
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/crossroot/crossroot/internal/broker"
+	"github.com/crossroot/crossroot/internal/kernel/at"
 	"github.com/crossroot/crossroot/internal/kernel/binfmt"
 	"github.com/crossroot/crossroot/internal/kernel/fdsock"
 	"github.com/crossroot/crossroot/internal/protocol"
@@ -47,6 +48,7 @@ type worker struct {
 	ordered  atomic.Bool // the end was ordered: by a timeout or a signal
 	warnings []string
 	points   []point // made for binds
+	started  at.Time // just before the overlay was mounted
 }
 
 func (w *worker) run() error {
