@@ -70,6 +70,10 @@ func (p *printer) fail(kind, text string) {
 
 // progress shows the making of a tool root: a line that changes on a terminal, nothing in a pipe.
 func (p *printer) progress(done, total int, what string) {
+	if done >= total { // what follows on the terminal is the command's
+		p.endProgress()
+		return
+	}
 	if p.quiet || !p.terminal || p.json || time.Since(p.lastProgress) < 50*time.Millisecond {
 		return
 	}

@@ -29,6 +29,8 @@ type streams struct {
 	saved    *term.State
 	over     bool // the terminal was given back
 
+	stopInput *os.File // closed when no more is to be read from input
+
 	copies sync.WaitGroup // output still to be copied
 	mu     sync.Mutex
 }
@@ -192,8 +194,38 @@ func (s *streams) takeInput() error {
 	}
 	s.saved = saved
 	s.outputMode(true)
-	go func() { _, _ = io.Copy(s.master, s.input) }()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	s.stopInput = w
+	go copyInput(s.master, s.input, r)
 	return nil
+}
+
+// copyInput carries what is typed to the run's terminal until the other end of stop is closed: a read that still waits
+// then would take the next line from whoever reads after the run.
+func copyInput(to, from, stop *os.File) {
+	defer stop.Close()
+	fds := []unix.PollFd{{Fd: int32(from.Fd()), Events: unix.POLLIN}, {Fd: int32(stop.Fd())}}
+	buf := make([]byte, 4096)
+	for {
+		if _, err := unix.Poll(fds, -1); errors.Is(err, unix.EINTR) {
+			continue
+		} else if err != nil || fds[1].Revents != 0 {
+			return
+		}
+		n, err := unix.Read(int(fds[0].Fd), buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n <= 0 {
+			return
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
 }
 
 // foreground reports whether a read from the terminal is ours to make. A terminal that doesn't control us is.
@@ -237,6 +269,10 @@ func (s *streams) restore() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
+	if s.stopInput != nil {
+		s.stopInput.Close()
+		s.stopInput = nil
+	}
 	if s.saved != nil {
 		_ = term.Restore(int(s.input.Fd()), s.saved)
 		s.saved = nil
