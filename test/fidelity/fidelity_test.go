@@ -1,3 +1,5 @@
+// Package fidelity compares what crossroot makes of a root with what a plain chroot under qemu-user makes of it, file
+// by file. It knows crossroot only as a command; what may differ is package exempt's.
 package fidelity
 
 import (
@@ -9,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crossroot/crossroot/internal/exempt"
 	"github.com/crossroot/crossroot/internal/tree"
 	"github.com/crossroot/crossroot/test/roots"
 )
@@ -83,9 +86,9 @@ func run(t *testing.T, crossroot string, arch roots.Arch, root string) {
 }
 
 // same fails for every difference that is not exempt, and returns the exemptions that nothing needed.
-func same(t *testing.T, reference roots.Stage, root string) (unused []Exemption) {
+func same(t *testing.T, reference roots.Stage, root string) (unused []exempt.Exemption) {
 	t.Helper()
-	list, err := Exemptions()
+	list, err := exempt.Default()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +104,7 @@ func same(t *testing.T, reference roots.Stage, root string) (unused []Exemption)
 		return a, b, err
 	}
 	diffs := tree.Compare(reference.Manifest, got, tree.CompareOptions{})
-	left, unused, err := Judge(diffs, list, os.Getuid() != 0, content)
+	left, unused, err := exempt.Judge(diffs, list, os.Getuid() != 0, content)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +115,7 @@ func same(t *testing.T, reference roots.Stage, root string) (unused []Exemption)
 }
 
 // firstDifference shows the first line in which two files differ.
-func firstDifference(d tree.Difference, content Trees) string {
+func firstDifference(d tree.Difference, content exempt.Trees) string {
 	if d.Aspect != tree.Content {
 		return ""
 	}

@@ -1,7 +1,7 @@
-// Package fidelity compares what crossroot makes of a root with what a plain chroot under qemu-user makes of it, file
-// by file, and keeps the list of what may differ. It promises that no difference passes without an entry that gives a
-// reason. It knows crossroot only as a command.
-package fidelity
+// Package exempt is the list of what may differ between a root that crossroot finished and one that full emulation
+// finished, each entry with its reason: logs with times in them, caches keyed by inode numbers. It promises that no
+// difference passes without an entry. Pure; it knows nothing of how either root was made.
+package exempt
 
 import (
 	_ "embed"
@@ -30,8 +30,20 @@ type Exemption struct {
 	mask *regexp.Regexp
 }
 
-// Exemptions reads the list.
-func Exemptions() ([]Exemption, error) { return parse(exemptTOML) }
+// Default reads the list that crossroot ships.
+func Default() ([]Exemption, error) { return parse(exemptTOML) }
+
+// Masked returns content without what may differ in the file at path (relative to the root), and whether an entry
+// with a mask names it.
+func Masked(list []Exemption, file string, content []byte) ([]byte, bool) {
+	found := false
+	for _, e := range list {
+		if ok, err := path.Match(e.Path, file); err == nil && ok && e.mask != nil {
+			content, found = e.mask.ReplaceAll(content, nil), true
+		}
+	}
+	return content, found
+}
 
 func parse(text string) ([]Exemption, error) {
 	var list struct{ Exempt []Exemption }

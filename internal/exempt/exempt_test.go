@@ -1,4 +1,4 @@
-package fidelity
+package exempt
 
 import (
 	"strings"
@@ -8,7 +8,7 @@ import (
 )
 
 func TestExemptions(t *testing.T) {
-	list, err := Exemptions()
+	list, err := Default()
 	if err != nil || len(list) == 0 {
 		t.Fatalf("%d exemptions, %v", len(list), err)
 	}
