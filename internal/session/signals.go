@@ -18,7 +18,11 @@ const patience = 2 * time.Second
 // that isn't heeded, kills the run. SIGTTOU and SIGTTIN can't stop crossroot while it restores the terminal.
 func (r *run) forward() (<-chan protocol.Order, func()) {
 	caught := make(chan os.Signal, 16)
-	signal.Notify(caught, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT)
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT} {
+		if !signal.Ignored(s) { // by nohup, or a shell that put crossroot into the background
+			signal.Notify(caught, s)
+		}
+	}
 	signal.Ignore(unix.SIGTTOU)
 	orders := make(chan protocol.Order)
 	end := make(chan struct{})
