@@ -166,14 +166,20 @@ func printOptions(w io.Writer, f *flag.FlagSet) {
 		if o.DefValue != "" && o.DefValue != "false" && o.DefValue != "0s" {
 			text += fmt.Sprintf(" (default %s)", o.DefValue)
 		}
-		lines = append(lines, fmt.Sprintf("  %-29s %s", name, text))
+		lines = append(lines, fmt.Sprintf("  %-31s %s", name, text))
 	})
-	sort.Strings(lines)
-	fmt.Fprintln(w, strings.Join(lines, "\n"))
+	if len(lines) > 0 {
+		sort.Strings(lines)
+		fmt.Fprintf(w, "\nOptions:\n%s\n", strings.Join(lines, "\n"))
+	}
 }
 
 func versionVerb(_ context.Context, e *env, args []string) (int, error) {
-	if len(args) > 0 {
+	rest, err := parse(e, flags(e, "version"), args)
+	if err != nil {
+		return 0, err
+	}
+	if len(rest) > 0 {
 		return 0, usageError{"takes no arguments"}
 	}
 	fmt.Fprintln(e.stdout, "crossroot", Version)

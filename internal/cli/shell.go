@@ -74,8 +74,12 @@ func ask(e *env, r *protocol.Report) bool {
 	for _, c := range r.Changes {
 		kinds[c.Kind]++
 	}
-	fmt.Fprintf(e.stderr, "%d paths changed (%d added, %d changed, %d deleted, %d in their metadata):\n",
-		len(r.Changes), kinds["added"], kinds["changed"], kinds["deleted"], kinds["metadata"])
+	what, them := "paths", "them"
+	if len(r.Changes) == 1 {
+		what, them = "path", "it"
+	}
+	fmt.Fprintf(e.stderr, "%d %s changed (%d added, %d changed, %d deleted, %d in their metadata):\n",
+		len(r.Changes), what, kinds["added"], kinds["changed"], kinds["deleted"], kinds["metadata"])
 	const most = 15
 	for i, c := range r.Changes {
 		if i == most {
@@ -84,7 +88,7 @@ func ask(e *env, r *protocol.Report) bool {
 		}
 		fmt.Fprintf(e.stderr, "  %-8s %s\n", c.Kind, clean(c.Path))
 	}
-	fmt.Fprint(e.stderr, "Keep them in ROOT? [y/N] ")
+	fmt.Fprintf(e.stderr, "Keep %s in ROOT? [y/N] ", them)
 	answer, err := bufio.NewReader(e.stdin).ReadString('\n')
 	if err != nil && answer == "" {
 		fmt.Fprintln(e.stderr)
