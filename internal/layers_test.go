@@ -23,21 +23,21 @@ var layers = []struct {
 	packages []string // patterns of path.Match
 	peers    bool
 }{
-	{"doorway", []string{"cmd/crossroot"}, false},
+	{"doorway", []string{"cmd/crossroot", "cmd/crossroot-fetch"}, false},
 	{"bench", []string{"bench", "test/*", "test/*/*"}, true}, // may use everything below; nothing uses them
 	{"verbs", []string{"internal/cli", "internal/cli/*"}, true},
 	{"outside", []string{"internal/session", "internal/doctor", "internal/demo"}, true},
 	{"inside", []string{"internal/worker", "internal/entry"}, false},
 	{"first process, answers", []string{"internal/pid1", "internal/broker"}, false},
-	{"parts", []string{"internal/toolroot", "internal/transaction", "internal/tree", "internal/standin", "internal/builtin/*"}, false},
-	{"pieces", []string{"internal/transaction/*", "internal/dispatcher/image", "internal/protocol"}, false},
+	{"parts", []string{"internal/toolroot", "internal/transaction", "internal/tree", "internal/standin", "internal/builtin/*", "internal/debian/repo"}, false},
+	{"pieces", []string{"internal/transaction/*", "internal/dispatcher/image", "internal/protocol", "internal/fetch"}, false},
 	{"kernel", []string{"internal/kernel/*"}, true},
 	{"formats", formats, true},
 }
 
 // formats are pure: bytes in, values out.
 var formats = []string{
-	"internal/arch", "internal/dispatcher", "internal/elfimage", "internal/elfimage/*", "internal/ldcache",
+	"internal/arch", "internal/debian/deb822", "internal/debian/index", "internal/debian/release", "internal/debian/sources", "internal/dispatcher", "internal/elfimage", "internal/elfimage/*", "internal/ldcache",
 	"internal/perlfarm", "internal/policy", "internal/relocate", "internal/relocate/*",
 }
 
