@@ -35,7 +35,7 @@ func (w *worker) hidden() error {
 			return err
 		}
 	}
-	if err := bindFile("/image", cr+"/self"); err != nil {
+	if err := bindFile("/image", cr+"/self", mount.ReadOnly|mount.NoDev); err != nil {
 		return err
 	}
 	if err := w.recordFile(); err != nil {
@@ -57,7 +57,7 @@ func (w *worker) hidden() error {
 			}
 			continue
 		}
-		if err := bindFile("/emulator/"+e.Arch, cr+"/"+e.Arch+"/qemu"); err != nil {
+		if err := bindFile("/emulator/"+e.Arch, cr+"/"+e.Arch+"/qemu", mount.ReadOnly|mount.NoDev); err != nil {
 			return err
 		}
 	}
@@ -97,7 +97,7 @@ func (w *worker) recordFile() error {
 	if err := os.WriteFile("/record/log", nil, 0o666); err != nil {
 		return err
 	}
-	return bindFile("/record/log", protocol.HiddenDir+"/log")
+	return bindFile("/record/log", protocol.HiddenDir+"/log", mount.NoDev|mount.NoExec|mount.NoSuid)
 }
 
 // tools mounts the tool root on /.cr/t: an overlay without an upper, so that not even a running program's descriptor
@@ -176,7 +176,7 @@ func (w *worker) devices(merged *os.File) error {
 	}
 	at := mount.FDPath(dev)
 	for _, d := range devices {
-		if err := bindFile("/dev/"+d.name, at+"/"+d.name); err != nil {
+		if err := bindFile("/dev/"+d.name, at+"/"+d.name, mount.ReadOnly|mount.NoExec|mount.NoSuid); err != nil {
 			return err
 		}
 	}
@@ -263,8 +263,9 @@ func (w *worker) bind(merged *os.File, b protocol.Bind, source string) error {
 	return mount.Attach(clone, target)
 }
 
-// bindFile binds a file of the stage on a new file.
-func bindFile(source, target string) error {
+// bindFile binds a file of the stage on a new file, with mount attributes. Read-only is what keeps a script from the
+// file itself, which is the host's: its mode, owner and times, and its content but for a device's.
+func bindFile(source, target string, attributes uint64) error {
 	f, err := os.OpenFile(source, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -275,6 +276,9 @@ func bindFile(source, target string) error {
 		return err
 	}
 	defer clone.Close()
+	if err := mount.SetAttributes(clone, attributes, false); err != nil {
+		return err
+	}
 	if err := os.WriteFile(target, nil, 0o644); err != nil {
 		return err
 	}

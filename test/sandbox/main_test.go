@@ -70,14 +70,15 @@ func stage() (int, error) {
 
 // build makes crossroot, and the probes for both ABIs of an x86-64 kernel (elsewhere the same one twice).
 func build(dir string) error {
+	second := map[string]string{"amd64": "386"}[runtime.GOARCH]
 	for _, b := range []struct{ pkg, out, arch string }{
 		{"github.com/crossroot/crossroot/cmd/crossroot", "crossroot", ""},
 		{"github.com/crossroot/crossroot/test/sandbox/probe", "probe", ""},
-		{"github.com/crossroot/crossroot/test/sandbox/probe", "probe32", "386"},
+		{"github.com/crossroot/crossroot/test/sandbox/probe", "probe32", second},
 	} {
 		c := exec.Command("go", "build", "-o", filepath.Join(dir, b.out), b.pkg)
 		c.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if b.arch != "" && os.Getenv("GOARCH") == "" {
+		if b.arch != "" {
 			c.Env = append(c.Env, "GOARCH="+b.arch)
 		}
 		if out, err := c.CombinedOutput(); err != nil {

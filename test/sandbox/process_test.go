@@ -2,10 +2,13 @@ package sandbox
 
 import (
 	"bufio"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/crossroot/crossroot/internal/tree"
 )
 
 // answers parses a probe's output: call → error name.
@@ -113,6 +116,33 @@ func TestHiddenDirectory(t *testing.T) {
 	b.Only(before, "tmp", "mnt")
 }
 
+// C17, C43: neither can crossroot's own executable and the emulator, although a user's script has the user's rights to
+// files that the user owns, nor the host's device nodes.
+func TestHostFilesInside(t *testing.T) {
+	b := Setup(t)
+	emulator := filepath.Join(b.dir, "emulator")
+	data, err := os.ReadFile(filepath.Join(os.Getenv(envDir), "probe"))
+	b.must(err)
+	b.must(os.WriteFile(emulator, data, 0o777))
+	// Not called by its name on the host: how it is found is not the question here.
+	before := b.Manifest(b.dir)
+	r := b.Crossroot(Options{}, "run", "--keep", "never", "--qemu", emulator, "--fidelity", "near", b.Root, "sh", "-c", `
+for f in /.cr/self /.cr/armhf/qemu /.cr/armhf/entry /dev/null /dev/zero /dev/tty /proc/kcore /proc/keys; do
+	[ -e $f ] || continue
+	for c in "chmod 777" "chmod 4755" "chown 1" "touch -d @0" "truncate -s 0" "rm -f" "mv -t /tmp" "ln -f -t /tmp"; do
+		case "$c $f" in truncate*/dev/*|truncate*/proc/*) continue ;; esac
+		$c $f 2> /dev/null && echo "worked: $c $f"
+	done
+done
+true`)
+	if r.Code != 0 || r.Out != "" {
+		b.Errorf("exit %d: %s%s", r.Code, r.Out, r.Err)
+	}
+	for _, d := range tree.Compare(before, b.Manifest(b.dir), tree.CompareOptions{Times: true}) {
+		b.Errorf("host: %v", d)
+	}
+}
+
 // C17: what mountinfo tells inside are no paths that lead anywhere.
 func TestMountinfo(t *testing.T) {
 	b := Setup(t)
@@ -127,7 +157,7 @@ done < /proc/self/mountinfo; find / -xdev -name upper -o -xdev -name work | head
 			b.Error(strings.TrimSpace(line))
 		}
 	}
-	if strings.Contains(out, b.dir) || strings.Contains(out, filepath.Base(b.dir)) {
+	if strings.Contains(out, b.dir) || strings.Contains(out, filepath.Base(os.Getenv(envDir))) {
 		b.Errorf("a path of the host in mountinfo:\n%s", out)
 	}
 }
