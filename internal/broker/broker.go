@@ -29,6 +29,8 @@ type Options struct {
 	Tools     *toolroot.Index // nil: no tool root
 	Emulators map[string]bool // architectures that an emulator is there for
 	Dispatch  bool            // false: the host runs the target itself
+	// EmulateAll makes every native outcome, and every builtin that can be, an emulation; stubs stay.
+	EmulateAll bool
 
 	// ToolFile finds a file of the tool root by its path inside; nil: it is at that path.
 	ToolFile func(inside string) string

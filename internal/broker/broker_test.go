@@ -65,6 +65,12 @@ func TestPackageVersion(t *testing.T) {
 		{"updates not merged yet", "dash", map[string]string{
 			"var/lib/dpkg/status": status, "var/lib/dpkg/updates/0001": "Package: dash\nStatus: install ok unpacked\nVersion: 1.1-1\n",
 		}, "1.1-1", "package dash"},
+		{"updates of which one is the last", "dash", map[string]string{
+			"var/lib/dpkg/status":        status,
+			"var/lib/dpkg/updates/0001":  "Package: dash\nStatus: install ok unpacked\nVersion: 1.1-1\n",
+			"var/lib/dpkg/updates/0002":  "Package: dash\nStatus: deinstall ok config-files\nVersion: 1.1-1\n",
+			"var/lib/dpkg/updates/tmp.i": "Package: dash\nStatus: install ok unpacked\nVersion: 9\n",
+		}, "", ""},
 		{"archive of a bootstrap", "dash", map[string]string{"var/cache/apt/archives/dash_1%3a0.5_armhf.deb": ""}, "1:0.5", "archive of package dash"},
 		{"two archives tell nothing", "dash", map[string]string{"var/cache/apt/archives/dash_1_armhf.deb": "", "var/cache/apt/archives/dash_2_armhf.deb": ""}, "", ""},
 		{"removed package", "gone", map[string]string{"var/lib/dpkg/status": status}, "", ""},
@@ -156,5 +162,18 @@ func TestTargetPerlDir(t *testing.T) {
 	got := targetPerlDir(d, &toolroot.Index{LibDir: "/usr/lib/x86_64-linux-gnu"}, "arm-linux-gnueabihf")
 	if want := "/usr/lib/arm-linux-gnueabihf/perl/5.36"; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// The database is read at a dispatch miss.
+func BenchmarkDatabaseVersion(b *testing.B) {
+	root, err := os.Open("/")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer root.Close()
+	broker := Adviser(Options{Root: root, Host: arch.Host()})
+	for b.Loop() {
+		broker.databaseVersion("zlib1g")
 	}
 }

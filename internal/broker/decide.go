@@ -26,7 +26,27 @@ func (b *Broker) decide(e *executable, applet string) policy.Decision {
 
 // ask is decide without effects.
 func (b *Broker) ask(e *executable, applet string) policy.Decision {
-	return b.Policy.Decide(b.subject(e, applet))
+	d := b.Policy.Decide(b.subject(e, applet))
+	if b.EmulateAll {
+		d = emulated(d)
+	}
+	return d
+}
+
+// emulated is the decision of full emulation: the reference that a dispatched run is compared with. ischroot stays
+// crossroot's, since the target's own would not see that it is in a sandbox.
+func emulated(d policy.Decision) policy.Decision {
+	if d.Outcome == policy.Native || (d.Outcome == policy.Builtin && d.Builtin != "ischroot") {
+		d.Outcome, d.Native, d.Builtin, d.Near = policy.Emulate, "", "", false
+		d.Reason = "everything is emulated"
+	}
+	cases := d.ByArgs
+	d.ByArgs = nil
+	for _, c := range cases {
+		c.Then = emulated(c.Then)
+		d.ByArgs = append(d.ByArgs, c)
+	}
+	return d
 }
 
 // subject collects what is known about both sides.

@@ -6,8 +6,10 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
+	"github.com/crossroot/crossroot/internal/debian/status"
 	"github.com/crossroot/crossroot/internal/elfimage"
 	"github.com/crossroot/crossroot/internal/kernel/fd"
 	"github.com/crossroot/crossroot/internal/policy"
@@ -120,53 +122,33 @@ func (b *Broker) changelogVersion(file, name string) string {
 	return string(version)
 }
 
-// databaseVersion looks a package up in dpkg's status, and in the updates that dpkg hasn't merged into it yet.
+// databaseVersion looks a package up in dpkg's status, and in the updates that dpkg hasn't merged into it yet: the last
+// that names it counts. It is "" when the package's files aren't there.
 func (b *Broker) databaseVersion(name string) string {
-	const limit = 64 << 20
-	version := ""
-	files := []string{"var/lib/dpkg/status"}
-	if updates, err := fd.Readdirnames(b.Root, "var/lib/dpkg/updates"); err == nil {
-		for _, u := range updates {
-			files = append(files, "var/lib/dpkg/updates/"+u)
+	names, _ := fd.Readdirnames(b.Root, "var/lib/dpkg/updates")
+	for _, u := range slices.Backward(status.Updates(names)) {
+		if p, ok := b.stanza("var/lib/dpkg/updates/"+u, name); ok {
+			return versionOf(p)
 		}
 	}
-	for _, file := range files {
-		text, err := fd.ReadFile(b.Root, file, limit)
-		if err != nil {
-			continue
-		}
-		if v := stanzaVersion(text, name); v != "" {
-			version = v
-		}
-	}
-	return version
+	p, _ := b.stanza("var/lib/dpkg/status", name)
+	return versionOf(p)
 }
 
-// stanzaVersion returns the Version of a package's stanza, if the package's files are there.
-func stanzaVersion(text []byte, name string) string {
-	at := bytes.Index(text, []byte("Package: "+name+"\n"))
-	if at < 0 || (at > 0 && text[at-1] != '\n') {
+func versionOf(p status.Package) string {
+	if !p.HasFiles() {
 		return ""
 	}
-	stanza := text[at:]
-	if end := bytes.Index(stanza, []byte("\n\n")); end >= 0 {
-		stanza = stanza[:end]
+	return p.Version
+}
+
+// stanza looks a package up in one file of the database.
+func (b *Broker) stanza(file, name string) (status.Package, bool) {
+	text, err := fd.ReadFile(b.Root, file, status.LargestFile)
+	if err != nil {
+		return status.Package{}, false
 	}
-	version := ""
-	for _, line := range bytes.Split(stanza, []byte{'\n'}) {
-		if v, ok := bytes.CutPrefix(line, []byte("Version: ")); ok {
-			version = string(v)
-		}
-		if s, ok := bytes.CutPrefix(line, []byte("Status: ")); ok {
-			switch words := bytes.Fields(s); {
-			case len(words) != 3:
-				return ""
-			case string(words[2]) == "not-installed" || string(words[2]) == "config-files":
-				return ""
-			}
-		}
-	}
-	return version
+	return status.Lookup(text, name)
 }
 
 // archiveVersion finds the one archive of a package that a bootstrap left in apt's cache.

@@ -1,7 +1,8 @@
 package broker
 
 import (
-	"encoding/json"
+	"bytes"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"os"
@@ -156,14 +157,15 @@ func symlink(to, name string) error {
 	return nil
 }
 
-// Order is what crossroot's own entry inside does for one decision: the content of /.cr/do/N.json.
+// Order is what crossroot's own entry inside does for one decision: the content (gob, since names are any bytes) of
+// /.cr/do/N.order.
 type Order struct {
 	Arch     string // of the target's executable
 	Path     string // of the executable or script
-	Applet   string `json:",omitempty"`
-	Script   bool   `json:",omitempty"`
-	Emulator bool   // there is one
-	CPU      string `json:",omitempty"`
+	Applet   string
+	Script   bool
+	Emulator bool // there is one
+	CPU      string
 	Decision policy.Decision
 }
 
@@ -173,13 +175,13 @@ func (b *Broker) order(a arch.Arch, file, applet string, d policy.Decision) (str
 }
 
 func (b *Broker) lay(o Order) (string, error) {
-	text, err := json.Marshal(o)
-	if err != nil {
+	var text bytes.Buffer
+	if err := gob.NewEncoder(&text).Encode(o); err != nil {
 		return "", err
 	}
 	b.rows++
 	name := protocol.HiddenDir + "/do/" + strconv.Itoa(b.rows)
-	if err := os.WriteFile(name+".json", text, 0o644); err != nil {
+	if err := os.WriteFile(name+".order", text.Bytes(), 0o644); err != nil {
 		return "", err
 	}
 	return name, symlink("../self", name)

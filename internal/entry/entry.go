@@ -6,6 +6,7 @@ package entry
 
 import (
 	"encoding/binary"
+	"encoding/gob"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -116,11 +117,12 @@ func orderOf(name string) (broker.Order, error) {
 	if err != nil {
 		return o, err
 	}
-	text, err := os.ReadFile(to + ".json")
+	f, err := os.Open(to + ".order")
 	if err != nil {
 		return o, err
 	}
-	return o, json.Unmarshal(text, &o)
+	defer f.Close()
+	return o, gob.NewDecoder(f).Decode(&o)
 }
 
 // scriptWords turns the interpreter's argument vector into the script's own: its name and what follows. The order's

@@ -93,6 +93,10 @@ type Setup struct {
 	RootEntry  string
 	SpoolEntry string
 
+	// EmulateAll makes every native outcome and every builtin that can be an emulation: the reference of a comparison.
+	EmulateAll bool
+	Manifest   bool // describe what changed, for a comparison (Event.Manifest)
+
 	MakesNodes bool // the outside process can make device nodes at commit (real root)
 }
 
@@ -102,8 +106,10 @@ type Event struct {
 	Error  *Failure `json:",omitempty"`
 	Exit   *Exit    `json:",omitempty"`
 	Report *Report  `json:",omitempty"`
-	Text   string   `json:",omitempty"`
-	Node   *Node    `json:",omitempty"`
+	// Manifest describes the changed paths (package tree's text form), if the setup asked for it.
+	Manifest []byte `json:",omitempty"`
+	Text     string `json:",omitempty"`
+	Node     *Node  `json:",omitempty"`
 }
 
 // EventKind names an event.

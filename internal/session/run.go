@@ -106,7 +106,7 @@ func (r *run) prepare(ctx context.Context) error {
 	if s.Workdir == "" {
 		s.Workdir = "/"
 	}
-	s.NetHost = r.o.NetHost
+	s.NetHost, s.EmulateAll, s.Manifest = r.o.NetHost, r.o.EmulateAll, r.o.Manifest
 	if s.NetHost {
 		s.Resolv, _ = os.ReadFile("/etc/resolv.conf")
 	}
@@ -248,6 +248,7 @@ func (r *run) converse(ctx context.Context) (*Result, error) {
 			result.TimedOut, result.Killed = r.timedOut.Load(), r.killed.Load()
 			r.stdio.drain()
 		case protocol.EventChanges:
+			result.Manifest = e.Manifest
 			order := protocol.Order{Kind: protocol.OrderDiscard}
 			if r.keeps(result, e.Report) {
 				order.Kind = protocol.OrderCommit

@@ -6,7 +6,6 @@ package session
 
 import (
 	"context"
-	"io"
 	"os"
 	"time"
 
@@ -65,7 +64,9 @@ type Options struct {
 	Stdio    [3]*os.File // nil: os.Stdin, os.Stdout, os.Stderr
 	Warn     func(text string)
 	Progress func(done, total int, what string) // building the tool root
-	Debug    io.Writer
+
+	EmulateAll bool // emulate everything that can be: the reference of a comparison
+	Manifest   bool // Result.Manifest is wanted
 }
 
 // Result is how a run ended.
@@ -75,6 +76,7 @@ type Result struct {
 	Killed    bool // by a second signal, or by one that the command didn't heed
 	Committed bool
 	Report    *protocol.Report
+	Manifest  []byte // of what changed, in package tree's text form
 	Arch      string
 	Tools     string // where the native programs came from
 	Duration  time.Duration

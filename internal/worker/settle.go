@@ -31,7 +31,13 @@ func (w *worker) settle() error {
 	}
 	w.lap("inspect")
 	report.Times = w.times
-	if err := w.conn.Send(protocol.Event{Kind: protocol.EventChanges, Report: report}); err != nil {
+	var manifest []byte
+	if w.setup.Manifest {
+		if manifest, err = w.describe(plan); err != nil {
+			return &Error{Kind: "inspect", Err: err}
+		}
+	}
+	if err := w.conn.Send(protocol.Event{Kind: protocol.EventChanges, Report: report, Manifest: manifest}); err != nil {
 		return err
 	}
 	order := <-w.orders
