@@ -4,6 +4,7 @@
 package fd
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -74,14 +75,18 @@ func ReadFile(root *os.File, unsafePath string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
+	var size int64
+	if info, err := f.Stat(); err == nil {
+		size = min(info.Size(), limit)
+	}
+	data := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead)) // at once, when the size is true
+	if _, err := data.ReadFrom(io.LimitReader(f, limit+1)); err != nil {
 		return nil, err
 	}
-	if int64(len(data)) > limit {
+	if int64(data.Len()) > limit {
 		return nil, &os.PathError{Op: "read", Path: f.Name(), Err: fmt.Errorf("larger than %d bytes", limit)}
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 // Lstat describes what is at unsafePath itself (its last component is not followed).
