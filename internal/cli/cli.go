@@ -150,7 +150,7 @@ func optionError(err error) string {
 func printOptions(w io.Writer, f *flag.FlagSet) {
 	for _, v := range verbs() {
 		if v.name == f.Name() {
-			fmt.Fprintf(w, "Usage: crossroot %s\n%s\n\nOptions:\n", v.usage, strings.ToUpper(v.summary[:1])+v.summary[1:]+".")
+			fmt.Fprintf(w, "Usage: crossroot %s\n%s\n", v.usage, strings.ToUpper(v.summary[:1])+v.summary[1:]+".")
 		}
 	}
 	var lines []string

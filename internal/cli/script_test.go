@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -274,25 +273,4 @@ func scan(ts *testscript.TestScript, dir string) *tree.Manifest {
 	m, err := tree.Scan(f, tree.Options{})
 	ts.Check(err)
 	return m
-}
-
-// The manual pages describe each option that a command has.
-func TestManual(t *testing.T) {
-	option := regexp.MustCompile(`(?m)^  (--?[a-z-]+)`)
-	for _, verb := range []string{"run", "shell", "explain", "tools", "doctor", "demo"} {
-		help, err := exec.Command(filepath.Join(shared, "bin", "crossroot"), "help", verb).Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		page, err := os.ReadFile("../../man/crossroot-" + verb + ".1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		text := strings.ReplaceAll(string(page), `\-`, "-")
-		for _, m := range option.FindAllStringSubmatch(string(help), -1) {
-			if !regexp.MustCompile(regexp.QuoteMeta(m[1]) + `\b`).MatchString(text) {
-				t.Errorf("the manual page of %s doesn't mention %s", verb, m[1])
-			}
-		}
-	}
 }
