@@ -26,7 +26,7 @@ var layers = []struct {
 	{"doorway", []string{"cmd/crossroot", "cmd/crossroot-fetch"}, false},
 	{"bench", []string{"bench", "test/*", "test/*/*"}, true}, // may use everything below; nothing uses them
 	{"verbs", []string{"internal/cli", "internal/cli/*"}, true},
-	{"outside", []string{"internal/session", "internal/doctor", "internal/demo"}, true},
+	{"outside", []string{"internal/session", "internal/doctor", "internal/demo", "internal/verify", "internal/exempt"}, true},
 	{"inside", []string{"internal/worker", "internal/entry"}, false},
 	{"first process, answers", []string{"internal/pid1", "internal/broker"}, false},
 	{"parts", []string{"internal/toolroot", "internal/transaction", "internal/tree", "internal/standin", "internal/builtin/*", "internal/debian/repo"}, false},

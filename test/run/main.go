@@ -55,11 +55,11 @@ func fatal(err error) {
 
 // event is one line of `go test -json` (go doc test2json).
 type event struct {
-	Action      string
-	Package     string
-	ImportPath  string // of build events
-	Test        string
-	Output      string
+	Action     string
+	Package    string
+	ImportPath string // of build events
+	Test       string
+	Output     string
 }
 
 // summary counts tests: those without subtests of their own, so that a table's rows count and the table doesn't.
