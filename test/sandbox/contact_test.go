@@ -11,6 +11,7 @@ import (
 // C31: no descriptor of the caller's but 0 to 2 reaches the command, and these not as the caller's files.
 func TestDescriptors(t *testing.T) {
 	b := Setup(t)
+	b.Probes()
 	var extra []*os.File
 	for _, name := range []string{"/", filepath.Join(b.Canary, "a"), "/etc/passwd", "/dev/null", b.Canary, b.Root} {
 		f, err := os.Open(name)
@@ -57,6 +58,7 @@ func TestStandardFiles(t *testing.T) {
 // C31: closed standard streams are no way in either, and nothing of crossroot's takes their place.
 func TestClosedStreams(t *testing.T) {
 	b := Setup(t)
+	b.Probes()
 	b.shell(`"$` + envDir + `"/crossroot run --fidelity near "$R" sh -c '/probe fds > /etc/fds; echo out; echo err >&2; true' <&- >&- 2>&-`)
 	for line := range strings.Lines(b.Read(b.In("etc/fds"))) {
 		if n, to, _ := strings.Cut(strings.TrimSpace(line), " "); to != "/dev/null" && n != "1" {

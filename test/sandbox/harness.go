@@ -70,10 +70,15 @@ func (b *Box) MakeRoot(dir string) {
 	b.Helper()
 	a, _ := arch.Lookup("armhf")
 	b.must(standin.Root(dir, a, standin.Options{Packages: standin.HostPackages()}))
+}
+
+// Probes puts the probes into the root, as /probe and /probe32.
+func (b *Box) Probes() {
+	b.Helper()
 	for _, probe := range []string{"probe", "probe32"} {
 		data, err := os.ReadFile(filepath.Join(os.Getenv(envDir), probe))
 		b.must(err)
-		b.must(os.WriteFile(filepath.Join(dir, probe), data, 0o755))
+		b.must(os.WriteFile(b.In(probe), data, 0o755))
 	}
 }
 

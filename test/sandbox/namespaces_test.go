@@ -8,6 +8,7 @@ import (
 // C24: no further namespaces, by whatever call, and the limit can't be lifted.
 func TestNestedNamespaces(t *testing.T) {
 	b := Setup(t)
+	b.Probes()
 	for _, probe := range []string{"/probe", "/probe32"} {
 		b.refusedWith(b.Works(probe+" namespaces"), "EPERM", "ENOSPC", "EROFS", "EACCES", "ENOSYS")
 	}
@@ -25,6 +26,7 @@ func TestNestedNamespaces(t *testing.T) {
 // C25: the whole mount family, old and new, in every ABI of the kernel.
 func TestMountFamily(t *testing.T) {
 	b := Setup(t)
+	b.Probes()
 	before := b.Manifest(b.Root)
 	for _, probe := range []string{"/probe", "/probe32"} {
 		out := b.Works(probe + " mounts")
@@ -39,6 +41,7 @@ func TestMountFamily(t *testing.T) {
 // C25: chroot is allowed, since package tools need it; it leads nowhere.
 func TestChroot(t *testing.T) {
 	b := Setup(t)
+	b.Probes()
 	out := b.Works(`mkdir -p /srv/c/usr/bin /srv/c/proc && cp -a /usr/bin /srv/c/usr/ && ln -s usr/bin /srv/c/bin && cp /probe /srv/c/
 chroot /srv/c /probe open /etc/passwd /../../../etc/passwd /proc/1/root/etc/passwd
 rm -r /srv/c`)

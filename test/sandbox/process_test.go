@@ -43,6 +43,7 @@ func (b *Box) refusedWith(output string, names ...string) {
 // C15: a script sees nothing of pid 1 and gets no hold of it.
 func TestPid1(t *testing.T) {
 	b := Setup(t)
+	b.Probes()
 	b.refusedWith(b.Works("/probe pid1"), "EACCES", "EPERM", "ESRCH")
 	b.refusedWith(b.Works("/probe32 pid1"), "EACCES", "EPERM", "ESRCH")
 	for _, script := range []string{
@@ -64,6 +65,7 @@ func TestPid1(t *testing.T) {
 // C15, with processes that outlive the command: pid 1 takes all of them along.
 func TestNothingOutlives(t *testing.T) {
 	b := Setup(t)
+	b.Probes()
 	out, _, code := Run(b, b.Root, "setsid sleep 1000 > /dev/null 2>&1 & (setsid /probe sleep &) & exit 3")
 	if code != 3 || out != "" {
 		b.Errorf("exit %d: %s", code, out)
@@ -91,6 +93,7 @@ var tampering = []string{
 // C17: the hidden directory can't be changed, moved, covered or taken away, and the next run has a genuine tool root.
 func TestHiddenDirectory(t *testing.T) {
 	b := Setup(t)
+	b.Probes()
 	before := b.Manifest(b.Root)
 	var script strings.Builder
 	for _, line := range tampering {
@@ -165,6 +168,7 @@ done < /proc/self/mountinfo; find / -xdev -name upper -o -xdev -name work | head
 // C18: the handlers of executables are out of reach, and a mount of binfmt_misc is refused.
 func TestHandlers(t *testing.T) {
 	b := Setup(t)
+	b.Probes()
 	const handler = `:evil:M::\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x28\x00::/probe:F`
 	out := b.Works(`ls -A /proc/sys/fs/binfmt_misc 2> /dev/null
 cd /proc/sys/fs/binfmt_misc || exit 0
@@ -183,6 +187,7 @@ true`)
 // C19: no setting of the kernel can be written, whatever it belongs to.
 func TestKernelSettings(t *testing.T) {
 	b := Setup(t)
+	b.Probes()
 	b.refusedWith(b.Works(`/probe write /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe /proc/sys/kernel/hotplug \
 	/proc/sys/kernel/hostname /proc/sys/kernel/domainname /proc/sys/kernel/sysrq /proc/sysrq-trigger /proc/sys/vm/overcommit_memory \
 	/proc/sys/vm/drop_caches /proc/sys/net/ipv4/ip_forward /proc/sys/net/core/somaxconn /proc/sys/fs/file-max /proc/sys/user/max_user_namespaces \

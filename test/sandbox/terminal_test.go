@@ -109,6 +109,7 @@ func (t *terminal) run(args ...string) int {
 // C33: a script can't put input into the caller's terminal, nor into its own by the calls that are for that.
 func TestTerminalInjection(t *testing.T) {
 	b := Setup(t)
+	b.Probes()
 	term := b.openTerminal()
 	b.Works("true") // the tool root is there, and its progress not on the terminal
 	raw := term.settings()
