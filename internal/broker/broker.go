@@ -131,13 +131,25 @@ func (b *Broker) emulator(r seccomp.Request) {
 				break
 			}
 			defer f.Close()
+			path := b.peerPath(r)
 			if b.listener.AnswerFD(r.ID, f) == nil {
-				b.count("(descriptor)", policy.Decision{Outcome: policy.Emulate, Reason: "executed where the hidden directory can't be seen (nested chroot), or without a name"})
+				b.count(path, policy.Decision{Outcome: policy.Emulate, Reason: "executed where the hidden directory can't be seen (nested chroot), or without a name"})
 			}
 			return
 		}
 	}
 	_ = b.listener.Answer(r.ID, 0, unix.ENOENT)
+}
+
+// peerPath is the path of the executable that a request names by descriptor.
+func (b *Broker) peerPath(r seccomp.Request) string {
+	if f, err := descriptor(r.PID, int(int32(r.Args[2]))); err == nil {
+		defer f.Close()
+		if name, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd()))); err == nil {
+			return name
+		}
+	}
+	return "(unknown)"
 }
 
 // count notes an execution that the record can't hold.

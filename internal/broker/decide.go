@@ -36,14 +36,30 @@ func (b *Broker) ask(e *executable, applet string) policy.Decision {
 // emulated is the decision of full emulation: the reference that a dispatched run is compared with. ischroot stays
 // crossroot's, since the target's own would not see that it is in a sandbox.
 func emulated(d policy.Decision) policy.Decision {
-	if d.Outcome == policy.Native || (d.Outcome == policy.Builtin && d.Builtin != "ischroot") {
-		d.Outcome, d.Native, d.Builtin, d.Near = policy.Emulate, "", "", false
-		d.Reason = "everything is emulated"
-	}
+	d = withoutNative(d, "everything is emulated")
+	return mapOutcomes(d, func(d *policy.Decision) {
+		if d.Outcome == policy.Builtin && d.Builtin != "ischroot" {
+			d.Outcome, d.Builtin, d.Reason = policy.Emulate, "", "everything is emulated"
+		}
+	})
+}
+
+// withoutNative makes native outcomes emulations.
+func withoutNative(d policy.Decision, reason string) policy.Decision {
+	return mapOutcomes(d, func(d *policy.Decision) {
+		if d.Outcome == policy.Native {
+			d.Outcome, d.Native, d.Near, d.Reason = policy.Emulate, "", false, reason
+		}
+	})
+}
+
+// mapOutcomes changes a decision and those of its cases.
+func mapOutcomes(d policy.Decision, change func(*policy.Decision)) policy.Decision {
+	change(&d)
 	cases := d.ByArgs
 	d.ByArgs = nil
 	for _, c := range cases {
-		c.Then = emulated(c.Then)
+		c.Then = mapOutcomes(c.Then, change)
 		d.ByArgs = append(d.ByArgs, c)
 	}
 	return d

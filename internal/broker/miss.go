@@ -40,7 +40,7 @@ func (b *Broker) miss(r seccomp.Request) unix.Errno {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.enter(e, applet); err != nil {
+	if err := b.enter(e, applet, r.Args[3] != 0); err != nil {
 		return number(err)
 	}
 	return 0
@@ -96,8 +96,12 @@ func libcOf(interpreter string) string {
 	return "glibc"
 }
 
-// enter decides and writes the exec map's entry (under the lock).
-func (b *Broker) enter(e *executable, applet string) error {
+// preloadMark ends the entries for executions with LD_PRELOAD.
+const preloadMark = ".p"
+
+// enter decides and writes the exec map's entry (under the lock); with preload it is the one for executions with
+// LD_PRELOAD, whose libraries are of the target's CPU.
+func (b *Broker) enter(e *executable, applet string, preload bool) error {
 	dir := b.mapDir(e.arch) + "/exec" + e.path
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -109,7 +113,6 @@ func (b *Broker) enter(e *executable, applet string) error {
 			return err
 		}
 	}
-	name := e.path
 	if d.Multicall {
 		if applet == "" {
 			return unix.ENOENT
@@ -119,9 +122,12 @@ func (b *Broker) enter(e *executable, applet string) error {
 			return err
 		}
 		entry += ".m/" + applet
-		name += " " + applet
 	} else {
 		applet = ""
+	}
+	if preload {
+		entry += preloadMark
+		d = withoutNative(d, "LD_PRELOAD is set, and its libraries are of the target's CPU")
 	}
 	b.decisions[entry] = &decided{path: e.path, applet: applet, decision: d}
 	return b.write(entry, e.arch, e.path, applet, d)

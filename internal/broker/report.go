@@ -61,7 +61,11 @@ func (b *Broker) Programs(record io.Reader) []protocol.Program {
 		entry, called, _ := strings.Cut(string(line), "\t")
 		d := b.decisions[entry]
 		if d == nil {
-			d = b.decisions[entry+".m/"+called]
+			key, preload := strings.CutSuffix(entry, preloadMark)
+			if key += ".m/" + called; preload {
+				key += preloadMark
+			}
+			d = b.decisions[key]
 		}
 		if d == nil || goesOn(d.decision) {
 			continue // crossroot's own entry writes the line that counts

@@ -29,11 +29,11 @@ const Magic = 0x4352
 
 // Requests to the broker.
 const (
-	// RequestMiss (fd, applet *byte): decide for the executable open at fd, called as applet (NUL-terminated base
+	// RequestMiss (fd, applet *byte, preload): decide for the executable open at fd, called as applet (NUL-terminated base
 	// name, at most 255 bytes). Answers 0 when the exec map has an entry now, else an error number.
 	RequestMiss = 1
-	// RequestEmulator (): a descriptor of a static emulator for this architecture, or an error number. The second
-	// argument points at the dispatcher's own name ("/.cr/ARCH/entry").
+	// RequestEmulator (name *byte, fd): a descriptor of the emulator for this architecture, or an error number. name
+	// is the dispatcher's own ("/.cr/ARCH/entry"), fd the executable.
 	RequestEmulator = 2
 )
 
@@ -217,21 +217,23 @@ func start(sp uintptr) {
 	if argc < 3 {
 		fail(argv, argc)
 	}
+	execFD = fd
 	if secure {
 		keepFileCapabilities()
 	}
 	syscall6(sysFcntl, fd, 2 /* F_SETFD */, 1 /* FD_CLOEXEC */, 0, 0, 0)
 
 	key := name(load(argv, 0), fd)
+	findPreload(env)
 	if key > 0 {
 		applet := appletOf(argv, argc, key)
 		record(key, applet)
 		dispatch(argv, argc, env, key)
-		if syscall6(Magic, RequestMiss, fd, applet, 0, 0, 0) == 0 {
+		if syscall6(Magic, RequestMiss, fd, applet, preload, 0, 0) == 0 {
 			dispatch(argv, argc, env, key)
 		}
 	}
-	emulateByDescriptor(argv, argc, env)
+	emulateByDescriptor(argv, env)
 	fail(argv, argc)
 }
 
@@ -277,7 +279,6 @@ func name(self, fd uintptr) int {
 	n = put(n, '/')
 	st := uintptr(unsafe.Pointer(&stat))
 	nameless = links(st) == 0
-	execFD = fd
 	n = putDecimal(n, uint64(load(st, statSize)))
 	n = put(n, '-')
 	n = putDecimal(n, uint64(load(st, statMtime)))
@@ -290,6 +291,32 @@ func name(self, fd uintptr) int {
 	return n
 }
 
+var preloadName = [12]byte{'L', 'D', '_', 'P', 'R', 'E', 'L', 'O', 'A', 'D', '='}
+
+// preload is 1 when the environment has LD_PRELOAD with a value: libraries that the target's own executable would load
+// can't be loaded into a native program, so that the exec map has entries of their own for it, ending in ".p".
+var preload uintptr
+
+//go:nosplit
+func findPreload(env uintptr) {
+	for i := 0; load(env, i) != 0; i++ {
+		if e := load(env, i); startsWith(e, uintptr(unsafe.Pointer(&preloadName))) && byteAt(e, len(preloadName)-1) != 0 {
+			preload = 1
+			return
+		}
+	}
+}
+
+// putPreload appends the mark of entries for LD_PRELOAD, if it is set.
+//
+//go:nosplit
+func putPreload(n int) int {
+	if preload != 0 {
+		n = put(put(n, '.'), 'p')
+	}
+	return n
+}
+
 // record appends one line "map name TAB applet" to the run's record; a full or missing record is nobody's problem.
 //
 //go:nosplit
@@ -298,7 +325,7 @@ func record(key int, applet uintptr) {
 	if int(fd) < 0 {
 		return
 	}
-	n := put(key, '\t')
+	n := put(putPreload(key), '\t')
 	for i := 0; i < 64 && byteAt(applet, i) != 0; i++ {
 		n = put(n, byteAt(applet, i))
 	}
@@ -364,7 +391,7 @@ func dispatch(argv uintptr, argc int, env uintptr, key int) {
 	n = put(n, 'm')
 	n = put(n, '/')
 	n = putString(n, appletOf(argv, argc, key))
-	if n+3 < len(path) {
+	if n+5 < len(path) {
 		tryBoth(argv, env, n)
 	}
 	end(key)
@@ -374,7 +401,8 @@ func dispatch(argv uintptr, argc int, env uintptr, key int) {
 //
 //go:nosplit
 func tryBoth(argv, env uintptr, n int) {
-	if uint(n)+3 > uint(len(path)) {
+	n = putPreload(n)
+	if uint(n)+5 > uint(len(path)) {
 		return
 	}
 	end(n)
@@ -484,8 +512,8 @@ func readModel(self uintptr) {
 // (a nested chroot) and for executables without a name.
 //
 //go:nosplit
-func emulateByDescriptor(argv uintptr, argc int, env uintptr) {
-	fd := syscall6(Magic, RequestEmulator, load(argv, 0), 0, 0, 0, 0)
+func emulateByDescriptor(argv, env uintptr) {
+	fd := syscall6(Magic, RequestEmulator, load(argv, 0), execFD, 0, 0, 0)
 	if int(fd) < 0 {
 		return
 	}
