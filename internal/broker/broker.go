@@ -56,6 +56,7 @@ type Broker struct {
 type decided struct {
 	path, applet string
 	decision     policy.Decision
+	ordered      bool // crossroot's own entry carries it out, and notes what happened
 }
 
 // Adviser makes a broker that only explains.

@@ -138,7 +138,7 @@ func TestProgramsAddsTheRecordUp(t *testing.T) {
 	const dash, kmod, stub = "/.cr/armhf/exec/usr/bin/dash/1-2-3", "/.cr/armhf/exec/usr/bin/kmod/4-5-6", "/.cr/armhf/exec/sbin/start-stop-daemon/7-8-9"
 	b.decisions[dash] = &decided{path: "/usr/bin/dash", decision: policy.Decision{Outcome: policy.Native, Row: "dash", Near: true}}
 	b.decisions[kmod+".m/lsmod"] = &decided{path: "/usr/bin/kmod", applet: "lsmod", decision: policy.Decision{Outcome: policy.Emulate}}
-	b.decisions[stub] = &decided{path: "/sbin/start-stop-daemon", decision: policy.Decision{Outcome: policy.Stub}}
+	b.decisions[stub] = &decided{path: "/sbin/start-stop-daemon", decision: policy.Decision{Outcome: policy.Stub}, ordered: true}
 	call, _ := json.Marshal(Call{Path: "/sbin/start-stop-daemon", Outcome: policy.Stub, Args: []string{"start-stop-daemon", "--start"}})
 	record := strings.Join([]string{
 		dash + "\tsh", dash + "\tdash", kmod + "\tlsmod", stub + "\tstart-stop-daemon", CallPrefix + string(call),

@@ -79,6 +79,10 @@ func (b *Broker) explain(unsafePath, applet string, depth int) (*Explanation, er
 	}
 	e := &executable{file: f, path: x.Resolved, arch: a, libc: libcOf(image.Interp())}
 	x.Arch, x.Emulator = a.Name, b.Emulators[a.Name]
+	if !b.Dispatch && a.RunsNativelyOn(b.Host) {
+		x.Decision = policy.Decision{Outcome: policy.Native, Reason: "this machine runs " + a.Name + " itself: nothing is dispatched, and no row of the policy holds"}
+		return x, nil
+	}
 	x.Decision = b.ask(e, "")
 	if x.Decision.Multicall {
 		if applet == "" {
@@ -106,7 +110,10 @@ func (b *Broker) explainScript(x *Explanation, line string, depth int) error {
 	if len(words) > 1 {
 		x.Argument = strings.TrimSpace(words[1])
 	}
-	x.Decision = b.Policy.Decide(policy.Subject{Path: x.Resolved, Script: true, Target: b.Target, Host: b.Host, Fidelity: b.Fidelity})
+	x.Decision = policy.Decision{Outcome: policy.Native, Reason: "nothing is dispatched in a root for this machine's own CPU"}
+	if b.Dispatch {
+		x.Decision = b.Policy.Decide(policy.Subject{Path: x.Resolved, Script: true, Target: b.Target, Host: b.Host, Fidelity: b.Fidelity})
+	}
 	via, err := b.explain(x.Interpreter, "", depth+1)
 	if err != nil {
 		return fmt.Errorf("%s: interpreter %s: %w", x.Resolved, x.Interpreter, err)

@@ -129,16 +129,28 @@ func (b *Broker) enter(e *executable, applet string, preload bool) error {
 		entry += preloadMark
 		d = withoutNative(d, "LD_PRELOAD is set, and its libraries are of the target's CPU")
 	}
-	b.decisions[entry] = &decided{path: e.path, applet: applet, decision: d}
+	b.decisions[entry] = &decided{path: e.path, applet: applet, decision: d, ordered: b.ordered(e.arch, d)}
 	return b.write(entry, e.arch, e.path, applet, d)
 }
 
 func (b *Broker) mapDir(a arch.Arch) string { return protocol.HiddenDir + "/" + a.Name }
 
+// ordered reports whether crossroot's own entry carries a decision out: it depends on the arguments, or is no execution
+// of a program, or there is no emulator for it.
+func (b *Broker) ordered(a arch.Arch, d policy.Decision) bool {
+	switch {
+	case len(d.ByArgs) > 0 || d.Outcome == policy.Builtin || d.Outcome == policy.Stub || d.Outcome == policy.Deny:
+		return true
+	case d.Outcome == policy.Emulate:
+		return !b.Emulators[a.Name]
+	}
+	return false
+}
+
 // write makes the entry for a decision.
 func (b *Broker) write(entry string, a arch.Arch, file, applet string, d policy.Decision) error {
 	switch {
-	case len(d.ByArgs) > 0 || d.Outcome == policy.Builtin || d.Outcome == policy.Stub || d.Outcome == policy.Deny:
+	case b.ordered(a, d):
 		to, err := b.order(a, file, applet, d)
 		if err != nil {
 			return err
@@ -146,12 +158,6 @@ func (b *Broker) write(entry string, a arch.Arch, file, applet string, d policy.
 		return symlink(to, entry)
 	case d.Outcome == policy.Native:
 		return symlink(d.Native, entry)
-	case !b.Emulators[a.Name]:
-		to, err := b.order(a, file, applet, d)
-		if err != nil {
-			return err
-		}
-		return symlink(to, entry)
 	}
 	return symlink(b.mapDir(a)+"/qemu", entry+".e")
 }
@@ -213,7 +219,7 @@ func (b *Broker) mapScripts() error {
 				if err := symlink(to, entry); err != nil {
 					return err
 				}
-				b.decisions[entry] = &decided{path: file, decision: d}
+				b.decisions[entry] = &decided{path: file, decision: d, ordered: true}
 			}
 		}
 	}

@@ -73,6 +73,11 @@ func (b *Broker) makeNode(r seccomp.Request, dirfd int, address uint64, mode uin
 	if err := unix.Fchmod(f, mode&0o7777&^who.umask); err != nil {
 		return number(err)
 	}
+	var st unix.Stat_t
+	if err := unix.Fstat(f, &st); err != nil {
+		return number(err)
+	}
+	node.Ino = st.Ino
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.nodes[full] = node

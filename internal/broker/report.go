@@ -67,7 +67,7 @@ func (b *Broker) Programs(record io.Reader) []protocol.Program {
 			}
 			d = b.decisions[key]
 		}
-		if d == nil || goesOn(d.decision) {
+		if d == nil || d.ordered {
 			continue // crossroot's own entry writes the line that counts
 		}
 		add(protocol.Program{Path: d.path, Applet: d.applet, Outcome: d.decision.Outcome, Row: d.decision.Row, Reason: d.decision.Reason, Near: d.decision.Near}, nil)
@@ -90,10 +90,8 @@ func (b *Broker) Programs(record io.Reader) []protocol.Program {
 	return all
 }
 
-// goesOn reports whether crossroot's own entry takes over, which writes a line of its own.
-func goesOn(d policy.Decision) bool {
-	return len(d.ByArgs) > 0 || d.Outcome == policy.Builtin || d.Outcome == policy.Stub || d.Outcome == policy.Deny
-}
+// Unrunnable is the outcome, in reports, of a program that would be emulated where there is no emulator.
+const Unrunnable policy.Outcome = "unrunnable"
 
 // Label is how a program is called in texts.
 func Label(p protocol.Program) string {

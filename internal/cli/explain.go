@@ -139,7 +139,10 @@ func conditions(c policy.ArgCase) string {
 	add("verb", c.Verb)
 	add("arguments", c.Args)
 	if c.NoOperands {
-		add("no operands", []string{""})
+		if text != "" {
+			text += " and "
+		}
+		text += "no operands"
 	}
 	return text
 }

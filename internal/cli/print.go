@@ -126,7 +126,7 @@ func (p *printer) programs(r *protocol.Report) {
 	sums := outcomes(r.Programs)
 	total := 0
 	var parts []string
-	for _, o := range []policy.Outcome{policy.Native, policy.Emulate, policy.Builtin, policy.Stub, policy.Deny} {
+	for _, o := range []policy.Outcome{policy.Native, policy.Emulate, policy.Builtin, policy.Stub, policy.Deny, broker.Unrunnable} {
 		if n := sums[o]; n > 0 {
 			total += n
 			parts = append(parts, fmt.Sprintf("%d %s", n, past[o]))
@@ -140,6 +140,7 @@ func (p *printer) programs(r *protocol.Report) {
 	p.outcome(r, policy.Emulate, 10, true)
 	p.outcome(r, policy.Stub, 10, false)
 	p.outcome(r, policy.Deny, 10, true)
+	p.outcome(r, broker.Unrunnable, 10, true)
 	near := 0
 	for _, program := range r.Programs {
 		if program.Near {
@@ -159,6 +160,7 @@ func (p *printer) programs(r *protocol.Report) {
 
 var past = map[policy.Outcome]string{
 	policy.Native: "native", policy.Emulate: "emulated", policy.Builtin: "by crossroot itself", policy.Stub: "stubbed", policy.Deny: "denied",
+	broker.Unrunnable: "not run for want of an emulator",
 }
 
 // outcome lists the programs of one outcome, the most frequent first.

@@ -46,7 +46,7 @@ func (s *sandboxFlags) add(f *flag.FlagSet, keep, keeps string) {
 	f.StringVar(&s.spool, "spool", "auto", "where changes lie until they are kept: `auto|memory|disk`")
 	f.StringVar(&s.workdir, "workdir", "/", "working directory inside: `DIR`")
 	f.StringVar(&s.hostname, "hostname", "", "host name inside: `NAME`")
-	f.StringVar(&s.qemu, "qemu", "", "static emulator to use, else qemu-ARCH-static on PATH: `FILE`")
+	f.StringVar(&s.qemu, "qemu", "", "emulator to use, else qemu-ARCH-static or qemu-ARCH on PATH: `FILE`")
 	f.StringVar(&s.report, "report", "", "write a report as JSON: `FILE`")
 	f.Var(&s.env, "env", "set an environment variable inside; repeatable: `K=V`")
 	f.Var(&s.binds, "bind", "show a file or directory of this machine inside; repeatable: `SRC:DST[:ro]`")

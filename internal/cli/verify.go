@@ -15,6 +15,8 @@ func verifyVerb(ctx context.Context, e *env, args []string) (int, error) {
 	var s sandboxFlags
 	f := flags(e, "verify")
 	s.add(f, "never", "never")
+	f.Lookup("json").Usage = "print the comparison as JSON"
+	f.Lookup("v").Usage = "also list the differences that have a known reason"
 	rest, err := parse(e, f, args)
 	if err != nil {
 		return 0, err
@@ -35,6 +37,9 @@ func verifyVerb(ctx context.Context, e *env, args []string) (int, error) {
 	}
 	if o.Keep != session.KeepNever {
 		return 0, usageError{"--keep: verify keeps nothing"}
+	}
+	if s.report != "" {
+		return 0, usageError{"--report: verify reports with --json"}
 	}
 	o.Command = command
 	root, err := session.OpenRoot(name)
@@ -75,6 +80,9 @@ func verdict(r *verify.Result) int {
 func printVerify(e *env, p *printer, r *verify.Result) {
 	w := e.stdout
 	for _, x := range r.Exempt {
+		if !p.verbose {
+			break
+		}
 		fmt.Fprintf(w, "exempt     %s: %s\n", clean(x.Difference.String()), clean(x.Reason))
 	}
 	for _, d := range r.Differences {
@@ -87,8 +95,8 @@ func printVerify(e *env, p *printer, r *verify.Result) {
 		suspects(e, r)
 	}
 	sums := outcomes(r.Dispatched.Report.Programs)
-	fmt.Fprintf(w, "%d paths changed, %d differences; %d of %d executions native; %.1f s dispatched, %.1f s emulated\n",
-		len(r.Dispatched.Report.Changes), len(r.Differences), sums[policy.Native], total(sums),
+	fmt.Fprintf(w, "%d paths changed, %d differences, %d more with a known reason; %d of %d executions native; %.1f s dispatched, %.1f s emulated\n",
+		len(r.Dispatched.Report.Changes), len(r.Differences), len(r.Exempt), sums[policy.Native], total(sums),
 		r.Dispatched.Duration.Seconds(), r.Emulated.Duration.Seconds())
 }
 

@@ -106,6 +106,9 @@ func Main(name string, argv []string) int {
 		}
 		return complain(d.Native, syscall.Exec(d.Native, argv, os.Environ()))
 	}
+	if !o.Emulator {
+		d.Outcome = broker.Unrunnable
+	}
 	note(o, d, nil)
 	return emulate(o, d, argv)
 }

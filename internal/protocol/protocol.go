@@ -180,7 +180,8 @@ type Node struct {
 	Name         string
 	Mode         uint32 // with the type bits
 	Major, Minor uint32
-	UID, GID     int // inside
+	UID, GID     int    // inside
+	Ino          uint64 // of the placeholder
 }
 
 // Report is what a run did. Its JSON is also what --report writes: names once published stay.

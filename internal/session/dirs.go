@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -102,6 +104,14 @@ func forgetImages(dir, keep string) {
 	if err != nil || len(entries) <= kept {
 		return
 	}
+	age := func(e os.DirEntry) time.Time {
+		info, err := e.Info()
+		if err != nil {
+			return time.Time{}
+		}
+		return info.ModTime()
+	}
+	slices.SortFunc(entries, func(a, b os.DirEntry) int { return age(a).Compare(age(b)) })
 	for _, e := range entries[:len(entries)-kept] {
 		if name := filepath.Join(dir, e.Name()); name != keep {
 			_ = os.Remove(name)
