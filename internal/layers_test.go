@@ -26,9 +26,9 @@ var layers = []struct {
 	{"doorway", []string{"cmd/crossroot", "cmd/crossroot-fetch"}, false},
 	{"bench", []string{"bench", "test/*", "test/*/*"}, true}, // may use everything below; nothing uses them
 	{"verbs", []string{"internal/cli", "internal/cli/*"}, true},
-	{"outside", []string{"internal/session", "internal/doctor", "internal/demo", "internal/verify", "internal/exempt"}, true},
+	{"outside", []string{"internal/session", "internal/doctor", "internal/demo", "internal/verify"}, true},
 	{"inside", []string{"internal/worker", "internal/entry"}, false},
-	{"first process, answers", []string{"internal/pid1", "internal/broker"}, false},
+	{"first process, answers", []string{"internal/pid1", "internal/broker", "internal/exempt"}, false},
 	{"parts", []string{"internal/toolroot", "internal/transaction", "internal/tree", "internal/standin", "internal/builtin/*", "internal/debian/repo"}, false},
 	{"pieces", []string{"internal/debian/unpack", "internal/transaction/*", "internal/dispatcher/image", "internal/protocol", "internal/fetch"}, false},
 	{"kernel", []string{"internal/kernel/*"}, true},
@@ -37,8 +37,7 @@ var layers = []struct {
 
 // formats are pure: bytes in, values out.
 var formats = []string{
-	"internal/arch", "internal/debian/archive", "internal/debian/deb822", "internal/debian/index", "internal/debian/release",
-	"internal/debian/sources", "internal/debian/status", "internal/debian/version", "internal/dispatcher", "internal/elfimage", "internal/elfimage/*", "internal/ldcache",
+	"internal/arch", "internal/debian/*", "internal/dispatcher", "internal/elfimage", "internal/elfimage/*", "internal/ldcache",
 	"internal/perlfarm", "internal/policy", "internal/relocate", "internal/relocate/*",
 }
 
@@ -96,7 +95,7 @@ func matches(patterns []string, name string) bool {
 	})
 }
 
-// layer is the index in layers, -1 for a package that isn't in the table.
+// layer is the index of the first of the layers that has the package, -1 for one that isn't in the table.
 func layer(name string) int {
 	for i, l := range layers {
 		if matches(l.packages, name) {
@@ -138,7 +137,7 @@ func TestArrowsPointDown(t *testing.T) {
 func TestFormatsArePure(t *testing.T) {
 	for _, p := range list(t, "amd64", module+"internal/...") {
 		name := strings.TrimPrefix(p.ImportPath, module)
-		if !matches(formats, name) {
+		if layer(name) != len(layers)-1 {
 			continue
 		}
 		for _, i := range p.Imports {
