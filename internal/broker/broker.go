@@ -55,8 +55,10 @@ type Broker struct {
 // decided is a decision with what the report wants of it.
 type decided struct {
 	path, applet string
+	arch         arch.Arch
 	decision     policy.Decision
-	ordered      bool // crossroot's own entry carries it out, and notes what happened
+	order        string // the name to execute for an ordered one
+	ordered      bool   // crossroot's own entry carries it out, and notes what happened
 }
 
 // Adviser makes a broker that only explains.

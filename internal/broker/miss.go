@@ -23,8 +23,12 @@ import (
 // the peer contributes is a descriptor and a name for the applet: path, size, time and content are the kernel's word.
 func (b *Broker) miss(r seccomp.Request) unix.Errno {
 	applet, err := readString(r.PID, r.Args[2], 255)
-	if err != nil || strings.Contains(applet, "/") || applet == "." || applet == ".." {
+	if err != nil || !component(applet) {
 		applet = ""
+	}
+	comm, err := readString(r.PID, r.Args[4], 16)
+	if err != nil || !component(comm) {
+		return unix.EINVAL
 	}
 	file, err := descriptor(r.PID, int(int32(r.Args[1])))
 	if err != nil {
@@ -40,10 +44,15 @@ func (b *Broker) miss(r seccomp.Request) unix.Errno {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.enter(e, applet, r.Args[3] != 0); err != nil {
+	if err := b.enter(e, applet, comm, r.Args[3] != 0); err != nil {
 		return number(err)
 	}
 	return 0
+}
+
+// component reports whether a peer's word can be the name of one entry.
+func component(name string) bool {
+	return name != "" && name != "." && name != ".." && !strings.Contains(name, "/")
 }
 
 // executable is a foreign executable as the kernel shows it.
@@ -99,14 +108,17 @@ func libcOf(interpreter string) string {
 // preloadMark ends the entries for executions with LD_PRELOAD.
 const preloadMark = ".p"
 
-// enter decides and writes the exec map's entry (under the lock); with preload it is the one for executions with
-// LD_PRELOAD, whose libraries are of the target's CPU.
-func (b *Broker) enter(e *executable, applet string, preload bool) error {
+// enter decides and writes the exec map's entry (under the lock) for a process called comm; with preload it is the one
+// for executions with LD_PRELOAD, whose libraries are of the target's CPU.
+func (b *Broker) enter(e *executable, applet, comm string, preload bool) error {
 	dir := b.mapDir(e.arch) + "/exec" + e.path
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	entry := dir + "/" + e.key
+	if known := b.known(entry, applet, preload); known != "" {
+		return b.write(known, comm, b.decisions[known])
+	}
 	d := b.decide(e, "")
 	if d.Interpreter {
 		if err := symlink(b.mapDir(e.arch)+"/script", entry+".i"); err != nil {
@@ -118,9 +130,6 @@ func (b *Broker) enter(e *executable, applet string, preload bool) error {
 			return unix.ENOENT
 		}
 		d = b.decide(e, applet)
-		if err := os.Mkdir(entry+".m", 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-			return err
-		}
 		entry += ".m/" + applet
 	} else {
 		applet = ""
@@ -129,8 +138,22 @@ func (b *Broker) enter(e *executable, applet string, preload bool) error {
 		entry += preloadMark
 		d = withoutNative(d, "LD_PRELOAD is set, and its libraries are of the target's CPU")
 	}
-	b.decisions[entry] = &decided{path: e.path, applet: applet, decision: d, ordered: b.ordered(e.arch, d)}
-	return b.write(entry, e.arch, e.path, applet, d)
+	b.decisions[entry] = &decided{path: e.path, applet: applet, arch: e.arch, decision: d, ordered: b.ordered(e.arch, d)}
+	return b.write(entry, comm, b.decisions[entry])
+}
+
+// known returns the entry that was decided for before, under whatever name the process had; "" if there is none.
+func (b *Broker) known(entry, applet string, preload bool) string {
+	mark := ""
+	if preload {
+		mark = preloadMark
+	}
+	for _, e := range []string{entry + mark, entry + ".m/" + applet + mark} {
+		if b.decisions[e] != nil {
+			return e
+		}
+	}
+	return ""
 }
 
 func (b *Broker) mapDir(a arch.Arch) string { return protocol.HiddenDir + "/" + a.Name }
@@ -147,19 +170,25 @@ func (b *Broker) ordered(a arch.Arch, d policy.Decision) bool {
 	return false
 }
 
-// write makes the entry for a decision.
-func (b *Broker) write(entry string, a arch.Arch, file, applet string, d policy.Decision) error {
+// write makes the entry of a decision for processes called comm.
+func (b *Broker) write(entry, comm string, d *decided) error {
+	to := d.decision.Native
 	switch {
-	case b.ordered(a, d):
-		to, err := b.order(a, file, applet, d)
-		if err != nil {
-			return err
+	case d.ordered:
+		if d.order == "" {
+			var err error
+			if d.order, err = b.order(d.arch, d.path, d.applet, d.decision); err != nil {
+				return err
+			}
 		}
-		return symlink(to, entry)
-	case d.Outcome == policy.Native:
-		return symlink(d.Native, entry)
+		to = d.order
+	case d.decision.Outcome == policy.Emulate:
+		entry, to = entry+".e", b.mapDir(d.arch)+"/qemu"
 	}
-	return symlink(b.mapDir(a)+"/qemu", entry+".e")
+	if err := os.MkdirAll(entry, 0o755); err != nil {
+		return err
+	}
+	return symlink(to, entry+"/"+comm)
 }
 
 func symlink(to, name string) error {

@@ -29,7 +29,7 @@ const Magic = 0x4352
 
 // Requests to the broker.
 const (
-	// RequestMiss (fd, applet *byte, preload): decide for the executable open at fd, called as applet (NUL-terminated base
+	// RequestMiss (fd, applet *byte, preload, comm *byte): decide for the executable open at fd, called as applet (NUL-terminated base
 	// name, at most 255 bytes). Answers 0 when the exec map has an entry now, else an error number.
 	RequestMiss = 1
 	// RequestEmulator (name *byte, fd): a descriptor of the emulator for this architecture, or an error number. name
@@ -225,11 +225,12 @@ func start(sp uintptr) {
 
 	key := name(load(argv, 0), fd)
 	findPreload(env)
+	syscall6(sysPrctl, 16 /* PR_GET_NAME */, uintptr(unsafe.Pointer(&comm)), 0, 0, 0, 0)
 	if key > 0 {
 		applet := appletOf(argv, argc, key)
 		record(key, applet)
 		dispatch(argv, argc, env, key)
-		if syscall6(Magic, RequestMiss, fd, applet, preload, 0, 0) == 0 {
+		if syscall6(Magic, RequestMiss, fd, applet, preload, uintptr(unsafe.Pointer(&comm)), 0) == 0 {
 			dispatch(argv, argc, env, key)
 		}
 	}
@@ -391,23 +392,32 @@ func dispatch(argv uintptr, argc int, env uintptr, key int) {
 	n = put(n, 'm')
 	n = put(n, '/')
 	n = putString(n, appletOf(argv, argc, key))
-	if n+5 < len(path) {
+	if n+32 < len(path) {
 		tryBoth(argv, env, n)
 	}
 	end(key)
 }
 
-// tryBoth executes path[:n] as a native program, then path[:n]+".e" as a wish for emulation.
+// comm is this process's name (comm of proc(5)), which the kernel took from the file that was executed: a link, or a
+// script. It is the last component of every entry of the exec map, so that the kernel gives the next program the same.
+var comm [17]byte
+
+// putComm appends "/" and comm, and terminates path.
+//
+//go:nosplit
+func putComm(n int) { end(putString(put(n, '/'), uintptr(unsafe.Pointer(&comm)))) }
+
+// tryBoth executes path[:n]+"/"+comm as a native program, then path[:n]+".e/"+comm as a wish for emulation.
 //
 //go:nosplit
 func tryBoth(argv, env uintptr, n int) {
 	n = putPreload(n)
-	if uint(n)+5 > uint(len(path)) {
+	if uint(n)+32 > uint(len(path)) {
 		return
 	}
-	end(n)
+	putComm(n)
 	syscall6(sysExecve, uintptr(unsafe.Pointer(&path)), argv+16, env, 0, 0, 0)
-	end(put(put(n, '.'), 'e'))
+	putComm(put(put(n, '.'), 'e'))
 	// The entry is a symlink to the emulator: executing it with the emulator's arguments is the emulation.
 	readModel(load(argv, 0))
 	chooseName(load(argv, 1))

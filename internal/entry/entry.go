@@ -139,20 +139,34 @@ func scriptWords(argv []string, script string) []string {
 	return argv
 }
 
-// runScript executes the interpreter that was called for the script: the exec map's name up to the mark of scripts.
+// runScript executes the interpreter that was called for the script: what the exec map has for it, under whatever name.
 func runScript(name string, argv []string) int {
-	i := strings.Index(name, ".i/")
-	if i < 0 {
+	key, _, ok := strings.Cut(name, ".i/")
+	if !ok {
 		return complain(name, unix.ENOENT)
 	}
-	key := name[:i]
-	err := syscall.Exec(key, argv, os.Environ())
-	if _, serr := os.Lstat(key + ".e"); serr == nil {
-		arch := strings.Split(strings.TrimPrefix(name, protocol.HiddenDir+"/"), "/")[0]
-		file := path.Dir(strings.TrimPrefix(key, protocol.HiddenDir+"/"+arch+"/exec"))
-		return complain(file, syscall.Exec(key+".e", emulation(arch, file, argv), os.Environ()))
+	if to, err := anyLink(key); err == nil {
+		return complain(key, syscall.Exec(to, argv, os.Environ()))
 	}
-	return complain(key, err)
+	to, err := anyLink(key + ".e")
+	if err != nil {
+		return complain(key, err)
+	}
+	arch, _, _ := strings.Cut(strings.TrimPrefix(name, protocol.HiddenDir+"/"), "/exec/")
+	file := "/" + path.Dir(strings.TrimPrefix(key, protocol.HiddenDir+"/"+arch+"/exec/"))
+	return complain(file, syscall.Exec(to, emulation(arch, file, argv), os.Environ()))
+}
+
+// anyLink returns where the links in a directory of the exec map lead: all to the same place.
+func anyLink(dir string) (string, error) {
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	if len(names) == 0 {
+		return "", unix.ENOENT
+	}
+	return os.Readlink(dir + "/" + names[0].Name())
 }
 
 // emulate runs the target's own executable under the emulator, or says that there is none.
