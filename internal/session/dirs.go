@@ -86,11 +86,18 @@ func (d Dirs) imageFile() (string, error) {
 		return "", err
 	}
 	defer os.Remove(tmp.Name())
-	err = errors.Join(image.Write(tmp, self), tmp.Chmod(0o755), tmp.Close())
+	err = errors.Join(image.Write(tmp, self), tmp.Chmod(0o755), tmp.Sync(), tmp.Close())
 	if err != nil {
 		return "", err
 	}
-	if err := os.Rename(tmp.Name(), name); err != nil {
+	// Not a rename: another run may have made it meanwhile, and may be about to attach that very file.
+	if err = os.Link(tmp.Name(), name); errors.Is(err, os.ErrExist) {
+		if info, serr := os.Stat(name); serr == nil && info.Size() == st.Size {
+			return name, nil
+		}
+		err = os.Rename(tmp.Name(), name)
+	}
+	if err != nil {
 		return "", err
 	}
 	forgetImages(dir, name)
