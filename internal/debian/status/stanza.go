@@ -124,7 +124,7 @@ func (p *Package) complete(line int) error {
 	} else if _, err := version.Parse(p.Version); err != nil {
 		return syntax(line, "package %s: %v", p.Name, err)
 	}
-	if p.Architecture != "" && !validArchitecture(p.Architecture) {
+	if p.Architecture != "" && !ValidArchitecture(p.Architecture) {
 		return syntax(line, "package %s: %.60q is no architecture", p.Name, p.Architecture)
 	}
 	if p.Source == "" {
@@ -152,7 +152,8 @@ func ValidName(name string) bool {
 	return name != "" && len(name) <= 200
 }
 
-func validArchitecture(name string) bool {
+// ValidArchitecture says whether it can be the name of an architecture: letters and digits, then also -. It may be empty.
+func ValidArchitecture(name string) bool {
 	for i := 0; i < len(name); i++ {
 		if c := name[i]; !alphanumeric(c) && (i == 0 || c != '-') {
 			return false
