@@ -47,8 +47,6 @@ type Broker struct {
 	rows      int                 // numbered decisions under /.cr/do
 	nodes     map[string]protocol.Node
 	refused   []string
-	scripts   bool
-	versions  versionCache
 	perl      perlState
 }
 

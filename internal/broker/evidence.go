@@ -16,10 +16,6 @@ import (
 	"github.com/crossroot/crossroot/internal/toolroot"
 )
 
-// versionCache keeps what was found out about packages of the target; an upgrade replaces the changelog that it was
-// read from, so that the entry is keyed by that file's state.
-type versionCache map[string]string
-
 func exists(name string) bool {
 	_, err := os.Lstat(name)
 	return err == nil

@@ -65,7 +65,7 @@ func (b *Broker) explain(unsafePath, applet string, depth int) (*Explanation, er
 		return nil, err
 	}
 	x.Size = info.Size()
-	line, err := bufio.NewReader(io.NewSectionReader(f, 0, 256)).ReadString('\n')
+	line, _ := bufio.NewReader(io.NewSectionReader(f, 0, 256)).ReadString('\n') // what there is
 	if strings.HasPrefix(line, "#!") {
 		return x, b.explainScript(x, line, depth)
 	}

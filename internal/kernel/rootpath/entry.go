@@ -19,7 +19,7 @@ type Info struct {
 	mode     uint32
 }
 
-// Regular, Dir and Symlink tell the type.
+// Regular says whether it is a regular file.
 func (i Info) Regular() bool { return i.mode&unix.S_IFMT == unix.S_IFREG }
 
 // Dir says whether it is a directory.
