@@ -32,8 +32,9 @@ func (e *KeyError) Error() string {
 
 // SignatureError says what is wrong with the signature of a key that is in the keyring.
 type SignatureError struct {
-	Key string // fingerprint of the primary key
-	Err error
+	Key       string // fingerprint of the primary key
+	Worthless bool   // expired, revoked or weak: as if it weren't there, but no lie about the text
+	Err       error
 }
 
 func (e *SignatureError) Error() string { return fmt.Sprintf("signature of key %s: %v", e.Key, e.Err) }
@@ -97,7 +98,7 @@ func (k *Keyring) verify(signed, signature []byte, now time.Time) (by []Signer, 
 				by = append(by, signer(key, sig))
 				break
 			}
-			last = &SignatureError{fingerprint(key.Entity.PrimaryKey), last}
+			last = &SignatureError{fingerprint(key.Entity.PrimaryKey), harmless(last), last}
 		}
 		if last != nil && !harmless(last) {
 			return nil, last

@@ -142,3 +142,22 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestParseConf(t *testing.T) {
+	got, err := ParseConf("x", []byte("// c\n# c\nAcquire::Check-Valid-Until \"false\";\nAcquire { Retries \"3\"; http { Proxy \"http://p.test:1/\"; }; /* x\n */ Check-Date no; };\n"+
+		"DPkg::Post-Invoke:: \"rm -f {a;b}\";\nAPT::Archs { \"a\"; \"b\"; };\n#clear x;\n"))
+	want := map[string]string{"acquire::check-valid-until": "false", "acquire::retries": "3", "acquire::http::proxy": "http://p.test:1/", "acquire::check-date": "no"}
+	if d := cmp.Diff(want, got); err != nil || d != "" {
+		t.Errorf("%v\n%s", err, d)
+	}
+	for _, bad := range []string{"/* x", "a \"b", "}", strings.Repeat("a {", 200)} {
+		if _, err := ParseConf("x", []byte(bad)); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+}
+
+func FuzzParseConf(f *testing.F) {
+	f.Add("Acquire { Retries \"3\"; };")
+	f.Fuzz(func(t *testing.T, text string) { _, _ = ParseConf("x", []byte(text)) })
+}
