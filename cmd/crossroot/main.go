@@ -9,6 +9,7 @@ import (
 	"github.com/crossroot/crossroot/internal/entry"
 	"github.com/crossroot/crossroot/internal/pid1"
 	"github.com/crossroot/crossroot/internal/protocol"
+	"github.com/crossroot/crossroot/internal/session"
 	"github.com/crossroot/crossroot/internal/worker"
 )
 
@@ -20,6 +21,8 @@ func main() {
 		os.Exit(pid1.Main())
 	case protocol.StageName:
 		os.Exit(pid1.StageMain())
+	case protocol.ScannerName:
+		os.Exit(session.ScannerMain())
 	}
 	if code, ok := doctor.Child(os.Args[0]); ok {
 		os.Exit(code)

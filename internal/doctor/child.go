@@ -141,7 +141,7 @@ func tryWorker(r request, files []*os.File) answer {
 
 // stage makes a small root of the child's own, and attaches what is needed there.
 func stage(r request, files []*os.File) error {
-	if err := probe.BecomeRoot(); err != nil {
+	if err := userns.BecomeRoot(); err != nil {
 		return err
 	}
 	if err := mount.Private(); err != nil {

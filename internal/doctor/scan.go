@@ -11,7 +11,6 @@ import (
 
 	"github.com/crossroot/crossroot/internal/kernel/at"
 	"github.com/crossroot/crossroot/internal/kernel/fd"
-	"github.com/crossroot/crossroot/internal/kernel/probe"
 	"github.com/crossroot/crossroot/internal/kernel/userns"
 )
 
@@ -289,7 +288,7 @@ func scanChild(r request, files []*os.File) answer {
 	if len(files) != 1 {
 		return answer{Error: "no directory to scan"}
 	}
-	if err := probe.BecomeRoot(); err != nil {
+	if err := userns.BecomeRoot(); err != nil {
 		return answer{Error: err.Error()}
 	}
 	scan, err := scanRoot(files[0], r.Scan)

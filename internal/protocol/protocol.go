@@ -13,6 +13,8 @@ const (
 	WorkerName = "crossroot-worker"
 	InitName   = "crossroot-init"
 	StageName  = "crossroot-stage"
+	// ScannerName reads a tree with a user's subordinate ids.
+	ScannerName = "crossroot-scanner"
 )
 
 // HiddenDir is the directory inside that holds the tool root, the exec map and the dispatcher.

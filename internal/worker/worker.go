@@ -19,6 +19,7 @@ import (
 	"github.com/crossroot/crossroot/internal/kernel/at"
 	"github.com/crossroot/crossroot/internal/kernel/binfmt"
 	"github.com/crossroot/crossroot/internal/kernel/fdsock"
+	"github.com/crossroot/crossroot/internal/kernel/userns"
 	"github.com/crossroot/crossroot/internal/protocol"
 )
 
@@ -56,9 +57,11 @@ func (w *worker) run() error {
 	if w.passed, err = w.conn.Receive(&w.setup); err != nil {
 		return err
 	}
-	if err := becomeRoot(); err != nil {
+	runtime.LockOSThread() // PDEATHSIG of children follows the thread that made them
+	if err := userns.BecomeRoot(); err != nil {
 		return err
 	}
+	unix.Umask(0)
 	if err := w.layOut(); err != nil {
 		return err
 	}
@@ -93,22 +96,6 @@ func (w *worker) warn(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	w.warnings = append(w.warnings, text)
 	_ = w.conn.Send(protocol.Event{Kind: protocol.EventWarning, Text: text})
-}
-
-// becomeRoot takes id 0 of the namespace, now that its ids are mapped.
-func becomeRoot() error {
-	runtime.LockOSThread() // PDEATHSIG of children follows the thread that made them
-	if err := syscall.Setresgid(0, 0, 0); err != nil {
-		return os.NewSyscallError("setresgid", err)
-	}
-	if err := syscall.Setgroups(nil); err != nil && !errors.Is(err, unix.EPERM) {
-		return os.NewSyscallError("setgroups", err)
-	}
-	if err := syscall.Setresuid(0, 0, 0); err != nil {
-		return os.NewSyscallError("setresuid", err)
-	}
-	unix.Umask(0)
-	return nil
 }
 
 // listen takes the outside process's orders; when it is gone, so is the run.

@@ -12,20 +12,6 @@ import (
 	"github.com/crossroot/crossroot/internal/kernel/seccomp"
 )
 
-// BecomeRoot takes id 0 of the process's own user namespace.
-func BecomeRoot() error {
-	if err := syscall.Setresgid(0, 0, 0); err != nil {
-		return os.NewSyscallError("setresgid", err)
-	}
-	if err := syscall.Setgroups(nil); err != nil && !errors.Is(err, unix.EPERM) {
-		return os.NewSyscallError("setgroups", err)
-	}
-	if err := syscall.Setresuid(0, 0, 0); err != nil {
-		return os.NewSyscallError("setresuid", err)
-	}
-	return nil
-}
-
 // Loopback brings the loopback interface of the process's own network namespace up.
 func Loopback() error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)

@@ -1,6 +1,7 @@
 package userns
 
 import (
+	"errors"
 	"math"
 	"os"
 	"runtime"
@@ -66,4 +67,18 @@ func Has(capability int) bool {
 		return false
 	}
 	return data[capability/32].Effective&(1<<(capability%32)) != 0
+}
+
+// BecomeRoot takes id 0 of the process's own user namespace, once its ids are mapped.
+func BecomeRoot() error {
+	if err := syscall.Setresgid(0, 0, 0); err != nil {
+		return os.NewSyscallError("setresgid", err)
+	}
+	if err := syscall.Setgroups(nil); err != nil && !errors.Is(err, unix.EPERM) {
+		return os.NewSyscallError("setgroups", err)
+	}
+	if err := syscall.Setresuid(0, 0, 0); err != nil {
+		return os.NewSyscallError("setresuid", err)
+	}
+	return nil
 }
