@@ -116,10 +116,9 @@ func files(list string) (map[string]File, error) {
 			return nil, fmt.Errorf("invalid size %.40q", words[1])
 		}
 		f.Size = int64(size)
-		if f.Path != path.Clean(f.Path) || f.Path[0] == '/' || f.Path == ".." || strings.HasPrefix(f.Path, "../") {
-			if f.Path = strings.TrimPrefix(f.Path, "./"); f.Path == "" || f.Path != path.Clean(f.Path) || f.Path[0] == '/' || f.Path == ".." || strings.HasPrefix(f.Path, "../") {
-				return nil, fmt.Errorf("invalid path %.100q", words[2])
-			}
+		f.Path = strings.TrimPrefix(f.Path, "./")
+		if f.Path != path.Clean(f.Path) || f.Path[0] == '/' || f.Path == "." || f.Path == ".." || strings.HasPrefix(f.Path, "../") {
+			return nil, fmt.Errorf("invalid path %.100q", words[2])
 		}
 		if old, twice := all[f.Path]; twice && old != f {
 			return nil, fmt.Errorf("%.100q has two sums", f.Path)
