@@ -15,6 +15,7 @@ func verifyVerb(ctx context.Context, e *env, args []string) (int, error) {
 	var s sandboxFlags
 	f := flags(e, "verify")
 	s.add(f, "never", "never")
+	twice := f.Bool("twice", false, "make the emulated run twice: what differs between the two is no difference")
 	f.Lookup("json").Usage = "print the comparison as JSON"
 	f.Lookup("v").Usage = "also list the differences that have a known reason"
 	rest, err := parse(e, f, args)
@@ -53,7 +54,7 @@ func verifyVerb(ctx context.Context, e *env, args []string) (int, error) {
 	out := newPrinter(e, s.json, s.quiet, s.verbose)
 	o.Warn, o.Progress = out.warn, out.progress
 	o.Stdio = [3]*os.File{e.stdin, e.stderr, e.stderr}
-	r, err := verify.Run(ctx, root, o, func(what string) {
+	r, err := verify.Run(ctx, root, o, *twice, func(what string) {
 		if !s.json && !s.quiet {
 			fmt.Fprintf(e.stderr, "crossroot: %s\n", out.paint("1", what+" run"))
 		}

@@ -33,8 +33,9 @@ func (r *Result) Same() bool {
 	return len(r.Differences) == 0 && r.Dispatched.Exit.Code == r.Emulated.Exit.Code
 }
 
-// Run runs the command of o twice in ROOT; step is told which run begins.
-func Run(ctx context.Context, root *session.Root, o session.Options, step func(what string)) (*Result, error) {
+// Run runs the command of o twice in ROOT; step is told which run begins. With twice the emulated run is made a second
+// time: what then differs from the first is no fault of dispatch.
+func Run(ctx context.Context, root *session.Root, o session.Options, twice bool, step func(what string)) (*Result, error) {
 	o.Keep, o.Manifest = session.KeepNever, true
 	o.NullStdin = true
 	step("dispatched")
@@ -48,28 +49,62 @@ func Run(ctx context.Context, root *session.Root, o session.Options, step func(w
 	if err != nil {
 		return nil, err
 	}
+	var unstable map[place]bool
+	if twice {
+		step("emulated, again")
+		again, err := session.Run(ctx, root, o)
+		if err != nil {
+			return nil, err
+		}
+		diffs, err := differences(emulated, again)
+		if err != nil {
+			return nil, err
+		}
+		unstable = map[place]bool{}
+		for _, d := range diffs {
+			unstable[place{d.Path, d.Aspect}] = true
+		}
+	}
 	r := &Result{Dispatched: dispatched, Emulated: emulated}
-	return r, r.compare()
+	return r, r.judge(unstable)
 }
 
-// compare fills in the differences.
-func (r *Result) compare() error {
-	a, err := tree.Parse(bytes.NewReader(r.Dispatched.Manifest))
+// place is one aspect of one path.
+type place struct {
+	path   string
+	aspect tree.Aspect
+}
+
+// differences compares what two runs changed.
+func differences(x, y *session.Result) ([]tree.Difference, error) {
+	a, err := tree.Parse(bytes.NewReader(x.Manifest))
 	if err != nil {
-		return fmt.Errorf("read the manifest of the dispatched run: %w", err)
+		return nil, fmt.Errorf("read a run's manifest: %w", err)
 	}
-	b, err := tree.Parse(bytes.NewReader(r.Emulated.Manifest))
+	b, err := tree.Parse(bytes.NewReader(y.Manifest))
 	if err != nil {
-		return fmt.Errorf("read the manifest of the emulated run: %w", err)
+		return nil, fmt.Errorf("read a run's manifest: %w", err)
+	}
+	return tree.Compare(a, b, tree.CompareOptions{}), nil
+}
+
+// judge fills in the differences, those with a reason apart.
+func (r *Result) judge(unstable map[place]bool) error {
+	diffs, err := differences(r.Dispatched, r.Emulated)
+	if err != nil {
+		return err
 	}
 	list, err := exempt.Default()
 	if err != nil {
 		return err
 	}
-	for _, d := range tree.Compare(a, b, tree.CompareOptions{}) {
-		if reason := reasonFor(list, d); reason != "" {
+	for _, d := range diffs {
+		switch reason := reasonFor(list, d); {
+		case reason != "":
 			r.Exempt = append(r.Exempt, Exempted{d, reason})
-		} else {
+		case unstable[place{d.Path, d.Aspect}]:
+			r.Exempt = append(r.Exempt, Exempted{d, "two emulated runs differ here as well"})
+		default:
 			r.Differences = append(r.Differences, d)
 		}
 	}
