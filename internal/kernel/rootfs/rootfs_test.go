@@ -78,12 +78,16 @@ func TestResolve(t *testing.T) {
 // TestSwap: what was no link when it was resolved is one when it is opened.
 func TestSwap(t *testing.T) {
 	r := tree(t, map[string]string{"dir/file": "x", "file": "x", "pipe/x": "x"})
-	for name, swap := range map[string]func(string) error{
-		"/file":     func(full string) error { return os.Symlink("/etc/passwd", full) },
-		"/dir/file": func(full string) error { return os.Symlink("../file", full) },
-		"/dir":      func(full string) error { return os.Symlink("/etc", full) },
-		"/pipe/x":   func(full string) error { return unix.Mkfifo(full, 0o644) },
+	for _, tt := range []struct {
+		name string
+		swap func(string) error
+	}{
+		{"/file", func(full string) error { return os.Symlink("/etc/passwd", full) }},
+		{"/dir/file", func(full string) error { return os.Symlink("../file", full) }},
+		{"/dir", func(full string) error { return os.Symlink("/etc", full) }}, // after what is in it
+		{"/pipe/x", func(full string) error { return unix.Mkfifo(full, 0o644) }},
 	} {
+		name, swap := tt.name, tt.swap
 		real, _, err := r.Resolve(name)
 		if err != nil {
 			t.Fatal(err)
