@@ -92,13 +92,14 @@ func (r *Repository) findLists(x *suite) error {
 	if !x.source.Flat {
 		names = nil
 		for _, c := range x.source.Components {
-			of := []string{c + "/binary-" + r.config.Arch + "/Packages"}
+			own := c + "/binary-" + r.config.Arch + "/Packages"
+			of := []string{own}
 			if all := c + "/binary-all/Packages"; x.release.AllSeparate && r.config.Arch != "all" {
 				of = append(of, all)
 			}
 			found := slices.DeleteFunc(of, func(n string) bool { return newList(x, n) == nil })
 			if len(found) == 0 {
-				if err := r.skip(&Error{x.name(), of[0], NoComponent, fmt.Errorf("there is no component %q for %s, only %q", c, r.config.Arch, x.release.Components)}); err != nil {
+				if err := r.skip(&Error{x.name(), own, NoComponent, fmt.Errorf("there is no component %q for %s, only %q", c, r.config.Arch, x.release.Components)}); err != nil {
 					return err
 				}
 			}

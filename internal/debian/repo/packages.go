@@ -45,8 +45,8 @@ func escaped(name string) string {
 	return (&url.URL{Path: strings.TrimPrefix(plain, "./")}).EscapedPath()
 }
 
-// Resolve returns the package with this version; where there is none, the nearest: the same but for a rebuild (+b1), the
-// next newer, the newest of those older. An empty version asks for the newest. The error is a *NotFoundError or *Error.
+// Resolve returns the package with this version; where there is none, the nearest: the newest rebuild of the
+// same (+b1), the next newer, the newest of those older. An empty version asks for the newest. The error is a *NotFoundError or *Error.
 func (r *Repository) Resolve(name, want string) (Package, error) {
 	found, err := r.Find(name)
 	if err != nil {
