@@ -165,8 +165,13 @@ func TestTooSlow(t *testing.T) {
 	})
 	g := quick()
 	g.total = 500 * time.Millisecond
-	if e := do(t, g, job(t, s.URL))[0]; e.Cause != fetch.Timeout {
-		t.Errorf("%+v", e)
+	if e := do(t, g, job(t, s.URL))[0]; e.Cause != fetch.Timeout || !strings.Contains(e.Message, "in the time allowed") {
+		t.Errorf("in all: %+v", e)
+	}
+	g = quick()
+	g.window, g.rate = 100*time.Millisecond, 1000
+	if e := do(t, g, job(t, s.URL))[0]; e.Cause != fetch.Timeout || !strings.Contains(e.Message, "per second (tried 3 times)") {
+		t.Errorf("in a window: %+v", e)
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 // getter gets files within its limits.
 type getter struct {
 	connect, idle, total time.Duration
-	rate                 int64 // bytes per second
+	window               time.Duration
+	rate                 int64 // bytes per second, the least in each window
 	tries                int
 	pause                time.Duration
 
@@ -23,7 +24,7 @@ type getter struct {
 }
 
 func newGetter() *getter {
-	return &getter{connect: 20 * time.Second, idle: 30 * time.Second, total: 10 * time.Minute, rate: 8 << 10, tries: 4, pause: 500 * time.Millisecond}
+	return &getter{connect: 20 * time.Second, idle: 30 * time.Second, total: 10 * time.Minute, window: time.Minute, rate: 1 << 10, tries: 4, pause: 500 * time.Millisecond}
 }
 
 // failure is why a try failed, and whether another one may help.
@@ -65,7 +66,7 @@ func (g *getter) attempts(ctx context.Context, j fetch.Job, p *progress) (fetch.
 	if j.Size >= 0 {
 		limit = j.Size
 	}
-	ctx, cancel := context.WithTimeout(ctx, g.total+time.Duration(limit/g.rate)*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, g.total+time.Duration(max(j.Size, 0)/g.rate)*time.Second)
 	defer cancel()
 	part, err := openPart(j, limit)
 	if err != nil {

@@ -32,7 +32,8 @@ func main() {
 	f.DurationVar(&g.connect, "connect", g.connect, "longest time to connect")
 	f.DurationVar(&g.idle, "idle", g.idle, "longest time without a byte")
 	f.DurationVar(&g.total, "total", g.total, "longest time for a file, and what its size takes at -rate")
-	f.Int64Var(&g.rate, "rate", g.rate, "least bytes per second")
+	f.Int64Var(&g.rate, "rate", g.rate, "least bytes per second, over -window")
+	f.DurationVar(&g.window, "window", g.window, "time over which -rate counts")
 	f.DurationVar(&g.pause, "pause", g.pause, "before the second try; doubles")
 	if err := f.Parse(os.Args[1:]); err != nil {
 		if err == flag.ErrHelp {

@@ -113,6 +113,7 @@ func (t *transfer) copy(ctx context.Context, cancel context.CancelCauseFunc, res
 	idle := time.AfterFunc(t.idle, func() { cancel(errIdle) })
 	defer idle.Stop()
 	buf := make([]byte, 64<<10)
+	speed := speed{time.Now(), t.part.size}
 	for {
 		n, err := resp.Body.Read(buf)
 		if n > 0 {
@@ -121,6 +122,9 @@ func (t *transfer) copy(ctx context.Context, cancel context.CancelCauseFunc, res
 				return err
 			}
 			t.progress.at(t.part.size)
+			if speed.below(t.getter, t.part.size) {
+				return passing(fetch.Timeout, "too slow: less than %d bytes per second", t.rate)
+			}
 		}
 		switch {
 		case err == nil:
@@ -134,6 +138,23 @@ func (t *transfer) copy(ctx context.Context, cancel context.CancelCauseFunc, res
 			return passing(fetch.Cut, "the connection ended after %d bytes: %v", t.part.size, err)
 		}
 	}
+}
+
+// speed is how much there was at a time.
+type speed struct {
+	since time.Time
+	size  int64
+}
+
+// below says whether too little came in a window that has ended, and begins the next.
+func (s *speed) below(g *getter, size int64) bool {
+	took := time.Since(s.since)
+	if took < g.window {
+		return false
+	}
+	slow := float64(size-s.size) < took.Seconds()*float64(g.rate)
+	*s = speed{time.Now(), size}
+	return slow
 }
 
 // check says whether the file is what it must be. A wrong one that was put together from parts gets another try.

@@ -148,6 +148,7 @@ func (c *cache) hasIndex(l *list) bool {
 		}
 		l.cached = f
 		if l.index, l.err = c.readIndex(l); l.err == nil {
+			touch(c.path("index", f.SHA256))
 			return true
 		}
 	}

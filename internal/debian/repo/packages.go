@@ -104,6 +104,9 @@ func (r *Repository) Fetch(ctx context.Context, packages []Package) ([]string, e
 		paths[i] = r.cache.path("packages", p.Name, p.Version+"_"+p.Arch+"_"+p.SHA256+".deb")
 	}
 	missing := missing(packages, paths)
+	for _, p := range paths {
+		touch(p)
+	}
 	if len(missing) == 0 {
 		return paths, nil
 	}

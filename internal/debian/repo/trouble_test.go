@@ -281,3 +281,38 @@ func TestKeyrings(t *testing.T) {
 		}
 	}
 }
+
+func TestGC(t *testing.T) {
+	m := newMirror(t).sign().write()
+	c := m.config()
+	if _, err := get(t, c); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := GC(t.Context(), c.Cache, time.Now().Add(-time.Hour)); n != 0 || err != nil {
+		t.Errorf("new: %d, %v", n, err)
+	}
+	old := time.Now().AddDate(0, -1, 0)
+	for _, pattern := range []string{"index/*", "packages/*/*", "release/*/*"} {
+		names, _ := filepath.Glob(c.Cache + "/debian/" + pattern)
+		for _, n := range names {
+			if err := os.Chtimes(n, old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := r.Resolve("xx", "")
+	if _, err := r.Fetch(t.Context(), []Package{p}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := GC(t.Context(), c.Cache, time.Now().Add(-time.Hour)); n != int64(len("deb of yy 1:3~rc1")) || err != nil {
+		t.Errorf("yy isn't used: %d, %v", n, err)
+	}
+	c.Offline = true
+	if _, err := Open(t.Context(), c); err != nil {
+		t.Error(err)
+	}
+}
