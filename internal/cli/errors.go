@@ -22,6 +22,7 @@ var hints = map[session.Kind]string{
 	session.KindOwner:      "run crossroot as root, or make the root anew as this user",
 	session.KindMountpoint: "move it away: crossroot puts the run's own there",
 	session.KindPolicy:     "crossroot-policy(5) describes the file",
+	session.KindTwin:       "--tools host uses this machine's programs",
 	session.KindEmulator:   "give an emulator of qemu's user mode, such as qemu-ARCH-static of the package qemu-user-static",
 	session.KindFull:       "make room, or choose another place with --spool memory or --spool disk",
 	session.KindSpool:      "choose another place with --spool memory or --spool disk",

@@ -39,7 +39,7 @@ func (l *list) Set(v string) error {
 func (s *sandboxFlags) add(f *flag.FlagSet, keep, keeps string) {
 	s.keeps = keeps
 	f.StringVar(&s.keep, "keep", keep, "when to keep the changes: `"+keeps+"`")
-	f.StringVar(&s.tools, "tools", "host", "where native programs come from: `host|DIR`")
+	f.StringVar(&s.tools, "tools", "host", "where native programs come from: `host|twin|auto|DIR`")
 	f.StringVar(&s.policy, "policy", "", "rows on top of the built-in policy, TOML: `FILE`")
 	f.StringVar(&s.fidelity, "fidelity", "exact", "near ignores versions where a row allows it: `exact|near`")
 	f.StringVar(&s.net, "net", "none", "network: `none|host`")
@@ -74,7 +74,7 @@ func (s *sandboxFlags) options() (session.Options, error) {
 	o.Keep, o.Fidelity, o.Spool = session.Keep(s.keep), policy.Fidelity(s.fidelity), session.Spool(s.spool)
 	o.NetHost = s.net == "host"
 	if s.tools == "" {
-		return o, usageError{"--tools: host or a directory"}
+		return o, usageError{"--tools: host, twin, auto or a directory"}
 	}
 	if !strings.HasPrefix(s.workdir, "/") {
 		return o, usageError{fmt.Sprintf("--workdir %s: an absolute path inside ROOT", s.workdir)}

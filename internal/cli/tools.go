@@ -17,6 +17,7 @@ import (
 type toolsFlags struct {
 	source, target       string
 	json, verbose, force bool
+	twin                 twinFlags
 }
 
 func toolsVerb(ctx context.Context, e *env, args []string) (int, error) {
@@ -31,6 +32,7 @@ func toolsVerb(ctx context.Context, e *env, args []string) (int, error) {
 	f.BoolVar(&t.json, "json", false, "print as JSON")
 	f.BoolVar(&t.verbose, "v", false, "list: every file, and what was rewritten in it")
 	f.BoolVar(&t.force, "force", false, "build: anew, even if nothing changed")
+	t.twin.add(f)
 	rest, err := parse(e, f, args)
 	if err != nil {
 		return 0, err
@@ -41,8 +43,11 @@ func toolsVerb(ctx context.Context, e *env, args []string) (int, error) {
 	if action == "" {
 		action = "list"
 	}
-	if !slices.Contains([]string{"list", "build", "gc"}, action) {
-		return 0, usageError{fmt.Sprintf("no action %q: one of list, build, gc", action)}
+	if !slices.Contains([]string{"list", "build", "twin", "gc"}, action) {
+		return 0, usageError{fmt.Sprintf("no action %q: one of list, build, twin, gc", action)}
+	}
+	if action == "twin" {
+		return twinTools(ctx, e, t, rest)
 	}
 	if len(rest) > 0 {
 		return 0, usageError{fmt.Sprintf("%s takes no argument %q", action, rest[0])}

@@ -31,6 +31,7 @@ const (
 	KindBind       Kind = "bind"       // --bind
 	KindPolicy     Kind = "policy"     // the user's policy
 	KindTools      Kind = "tools"      // the tool root
+	KindTwin       Kind = "twin"       // the twin, or its packages
 	KindEmulator   Kind = "emulator"   // --qemu
 	KindFull       Kind = "full"       // the changes filled their file system
 	KindSpool      Kind = "spool"      // no place for the changes

@@ -170,18 +170,9 @@ func foreign(target arch.Arch) []string {
 
 // findTools opens the tool root and the emulators.
 func (r *run) findTools(ctx context.Context) error {
-	source := r.o.Tools
-	if source == "" || source == "host" {
-		source = "/"
-	}
-	tools, err := toolroot.Open(ctx, toolroot.Source{Root: source}, toolroot.Options{Cache: r.o.Dirs.Cache, Target: r.root.Arch, Progress: r.o.Progress})
-	switch {
-	case errors.Is(err, toolroot.ErrNoPrograms) && source == "/":
-		r.warn("this machine has no programs that could run natively: everything is emulated")
-	case err != nil:
-		return fail(KindTools, source, err)
-	default:
-		r.tools = tools
+	var err error
+	if r.tools, err = r.openTools(ctx); err != nil {
+		return err
 	}
 	if r.o.NoEmulator {
 		return nil

@@ -48,7 +48,7 @@ type Options struct {
 	Hostname   string
 	Keep       Keep
 	Ask        func(*protocol.Report) bool // for KeepAsk
-	Tools      string                      // "" or "host", or a directory
+	Tools      string                      // ToolsHost (""), ToolsTwin, ToolsAuto, or a directory
 	Policy     string                      // the user's policy file
 	Fidelity   policy.Fidelity
 	NetHost    bool

@@ -1,0 +1,87 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/crossroot/crossroot/internal/arch"
+	"github.com/crossroot/crossroot/internal/toolroot"
+	"github.com/crossroot/crossroot/internal/twin"
+)
+
+// Values of Options.Tools that are no directory.
+const (
+	ToolsHost = "host" // this machine's own programs
+	ToolsTwin = "twin" // the root's packages, for this machine's CPU
+	ToolsAuto = "auto" // a twin where it can be had, else the host's
+)
+
+// OpenTwin gives the twin of a root; o is completed. The caller closes it.
+func (r *Root) OpenTwin(ctx context.Context, o twin.Options) (*twin.Twin, error) {
+	o.Target = r.Arch
+	t, err := twin.Open(ctx, r.Dir, o)
+	if err != nil {
+		return nil, fail(KindTwin, r.Name, fmt.Errorf("twin of %s: %w", r.Name, err))
+	}
+	return t, nil
+}
+
+// openTools opens the tool root that Options.Tools asks for; it is nil where the machine has no native programs.
+func (r *run) openTools(ctx context.Context) (*toolroot.Root, error) {
+	switch r.o.Tools {
+	case "", ToolsHost:
+		return r.openHostTools(ctx)
+	case ToolsTwin:
+		return r.openTwinTools(ctx)
+	case ToolsAuto:
+		tools, err := r.openTwinTools(ctx)
+		var failed *Error
+		if err == nil || ctx.Err() != nil || !errors.As(err, &failed) || failed.Kind != KindTwin {
+			return tools, err
+		}
+		if !errors.Is(err, twin.ErrNotDebian) {
+			r.warn(err.Error() + ": this machine's programs are used")
+		}
+		return r.openHostTools(ctx)
+	}
+	return r.openToolRoot(ctx, r.o.Tools)
+}
+
+func (r *run) openHostTools(ctx context.Context) (*toolroot.Root, error) {
+	tools, err := r.openToolRoot(ctx, "/")
+	if errors.Is(err, toolroot.ErrNoPrograms) {
+		r.warn("this machine has no programs that could run natively: everything is emulated")
+		return nil, nil
+	}
+	return tools, err
+}
+
+// openTwinTools makes a tool root out of the root's twin. Before it is made, the twin's files are looked at one by one.
+func (r *run) openTwinTools(ctx context.Context) (*toolroot.Root, error) {
+	if arch.Host().Debian == "" {
+		return nil, fail(KindTwin, r.root.Name, errors.New("Debian has no packages for this machine's CPU"))
+	}
+	o := twin.Options{Cache: r.o.Dirs.Cache, Progress: r.o.Progress}
+	t, err := r.root.OpenTwin(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := toolroot.Ready(toolroot.Source{Root: t.Dir}, r.o.Dirs.Cache); err != nil && !t.Built {
+		_ = t.Close()
+		o.Check = true
+		if t, err = r.root.OpenTwin(ctx, o); err != nil {
+			return nil, err
+		}
+	}
+	defer func() { _ = t.Close() }() // a tool root has copies
+	return r.openToolRoot(ctx, t.Dir)
+}
+
+func (r *run) openToolRoot(ctx context.Context, source string) (*toolroot.Root, error) {
+	tools, err := toolroot.Open(ctx, toolroot.Source{Root: source}, toolroot.Options{Cache: r.o.Dirs.Cache, Target: r.root.Arch, Progress: r.o.Progress})
+	if err != nil {
+		return nil, fail(KindTools, source, err)
+	}
+	return tools, nil
+}

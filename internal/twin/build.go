@@ -1,0 +1,160 @@
+package twin
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/crossroot/crossroot/internal/debian/version"
+)
+
+const keyLength = 24 // hexadecimal digits
+
+// builder makes a twin.
+type builder struct {
+	cache   *cache
+	root    *os.File
+	o       Options
+	old     note // what was known
+	note    note // what is known now
+	target  target
+	repo    Repository // nil until it is needed
+	fetched int
+	made    int // packages unpacked
+
+	warnings []string
+}
+
+// build makes what is missing. Whoever comes second waits, and finds it ready.
+func (b *builder) build(ctx context.Context) (*Twin, error) {
+	unlock, err := b.cache.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	b.cache.sweep()
+	b.old = b.cache.readNote(b.root, b.o)
+	if b.target, err = readTarget(b.root, b.o.Target, b.o.Host); err != nil {
+		return nil, err
+	}
+	b.note.Sum, b.note.From = b.target.sum(), b.old.From
+	if b.note.Sum == b.old.Sum && !b.o.Refresh && (!b.o.Check || b.cache.checkTree(b.old.Key)) {
+		b.note.Key, b.note.Choices = b.old.Key, b.old.Choices
+		if t, err := b.finish(); err == nil {
+			return t, nil
+		}
+	}
+	if err := b.choose(ctx); err != nil {
+		return nil, err
+	}
+	built, err := b.compose(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t, err := b.finish()
+	if err != nil {
+		return nil, err
+	}
+	t.Fetched, t.Unpacked, t.Built, t.Warnings = b.fetched, b.made, built, b.warnings
+	return t, nil
+}
+
+// finish opens the tree and notes it.
+func (b *builder) finish() (*Twin, error) {
+	t, err := b.cache.use(b.note)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.cache.writeNote(b.root, b.o, b.note); err != nil {
+		_ = t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// describe fills in what a report wants to know.
+func (t *Twin) describe(n note) {
+	for name, c := range n.Choices {
+		switch {
+		case c.LeftOut:
+			t.LeftOut++
+			continue
+		case c.Version != "":
+			t.Packages++
+		}
+		if c.Version == "" || !version.SameSource(c.Version, c.Want) {
+			t.Differences = append(t.Differences, Difference{name, c.Want, c.Version})
+		}
+	}
+	slices.SortFunc(t.Differences, func(a, b Difference) int { return strings.Compare(a.Package, b.Package) })
+}
+
+// key names the tree that is made of the packages chosen.
+func (b *builder) key() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d %s %q %q\n", format, b.o.Host.Name, b.target.merged, b.target.diversions)
+	for _, id := range b.packageIDs() {
+		fmt.Fprintln(h, id)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:keyLength]
+}
+
+// packageIDs are the names of the packages' directories, by name of the package.
+func (b *builder) packageIDs() []string {
+	var ids []string
+	for _, p := range b.target.packages {
+		if c := b.note.Choices[p.Name]; c.SHA256 != "" && !c.LeftOut {
+			ids = append(ids, c.id(p.Name))
+		}
+	}
+	return ids
+}
+
+// id names a package's directory. All parts were checked when the index was read, or the note is ours.
+func (c choice) id(name string) string {
+	return strings.NewReplacer("/", "%2f", ":", "%3a").Replace(name + "_" + c.Version + "_" + c.Arch + "_" + c.SHA256)
+}
+
+// compose makes the tree unless it is there and whole.
+func (b *builder) compose(ctx context.Context) (built bool, err error) {
+	b.note.Key = b.key()
+	if len(b.packageIDs()) == 0 {
+		return false, ErrNoTwin
+	}
+	if b.cache.checkTree(b.note.Key) {
+		return false, nil
+	}
+	tmp, err := os.MkdirTemp(b.cache.dir, "tmp-tree-")
+	if err != nil {
+		return false, fmt.Errorf("make twin: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(tmp) }()
+	if err := b.fill(ctx, tmp); err != nil {
+		return false, fmt.Errorf("make twin: %w", err)
+	}
+	name := b.cache.path("tree-" + b.note.Key)
+	if err := b.cache.removeTree(name); err != nil {
+		return false, err
+	}
+	return true, os.Rename(tmp, name)
+}
+
+// removeTree takes a damaged tree away, unless somebody uses it.
+func (c *cache) removeTree(name string) error {
+	release, err := claim(name)
+	if err != nil {
+		return fmt.Errorf("replace damaged twin: %w", err)
+	}
+	defer release()
+	err = os.Rename(name, c.path("tmp-old-"+filepath.Base(name)))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err // what is left is swept the next time
+}

@@ -1,0 +1,155 @@
+package twin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/crossroot/crossroot/internal/debian/repo"
+)
+
+// choose finds a package for each of the root's and unpacks those that aren't.
+func (b *builder) choose(ctx context.Context) error {
+	b.note.Choices = make(map[string]choice, len(b.target.packages))
+	var ask []string
+	want := map[string]string{}
+	for _, p := range b.target.packages {
+		want[p.Name] = p.Version
+		was, ok := b.old.Choices[p.Name]
+		if ok && was.Want == p.Version && b.keeps(p.Name, was) {
+			b.note.Choices[p.Name] = was
+			continue
+		}
+		ask = append(ask, p.Name)
+	}
+	if len(ask) == 0 {
+		return nil
+	}
+	if err := b.openRepository(ctx); err != nil {
+		return err
+	}
+	found := map[string]repo.Package{}
+	for _, name := range ask {
+		c, p, err := b.ask(name, want[name])
+		if err != nil {
+			return err
+		}
+		b.note.Choices[name] = c
+		if c.SHA256 != "" && !c.LeftOut && !b.cache.checkPackage(c.id(name)) {
+			found[name] = p
+		}
+	}
+	return b.get(ctx, found)
+}
+
+// keeps says whether an earlier choice is as good as a new one would be.
+func (b *builder) keeps(name string, was choice) bool {
+	switch {
+	case b.o.Refresh && was.Version != was.Want:
+		return false
+	case was.LeftOut || was.SHA256 == "":
+		return true
+	}
+	return b.cache.checkPackage(was.id(name))
+}
+
+func (b *builder) openRepository(ctx context.Context) error {
+	if b.repo != nil {
+		return nil
+	}
+	b.progress(0, 0, "looking for packages")
+	open := b.o.Repository
+	if open == nil {
+		open = b.apt
+	}
+	var err error
+	b.repo, b.note.From, err = open(ctx)
+	return err
+}
+
+// ask asks the repository for a package. That it isn't there, or only for all architectures, is an answer too.
+func (b *builder) ask(name, want string) (choice, repo.Package, error) {
+	c := choice{Want: want}
+	p, err := b.repo.Resolve(name, want)
+	var none *repo.NotFoundError
+	switch {
+	case errors.As(err, &none):
+		return c, p, nil
+	case err != nil:
+		return c, p, err
+	case p.Arch != b.o.Host.Debian: // in this release it has become independent of the CPU
+		return c, p, nil
+	}
+	c.Version, c.Arch, c.SHA256 = p.Version, p.Arch, p.SHA256
+	c.LeftOut = slices.Contains(leftOutSections, path.Base(p.Section))
+	return c, p, nil
+}
+
+// leftOutSections are those (below main, contrib…) whose packages hold nothing that is run.
+var leftOutSections = []string{"debug", "doc", "kernel", "libdevel", "metapackages", "translations"}
+
+// get fetches packages and unpacks them, as many at a time as there are CPUs.
+func (b *builder) get(ctx context.Context, found map[string]repo.Package) error {
+	var names []string
+	var packages []repo.Package
+	for name := range found {
+		names = append(names, name)
+	}
+	// Large ones first: otherwise the last one is unpacked alone.
+	slices.SortFunc(names, func(x, y string) int { return int(found[y].Size - found[x].Size) })
+	for _, name := range names {
+		packages = append(packages, found[name])
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	b.progress(0, len(names), "fetching packages")
+	files, err := b.repo.Fetch(ctx, packages)
+	if err != nil {
+		return err
+	}
+	b.fetched = len(files)
+	return b.unpackAll(ctx, names, files)
+}
+
+func (b *builder) unpackAll(ctx context.Context, names, files []string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	jobs := make(chan int)
+	var wait sync.WaitGroup
+	var mutex sync.Mutex
+	for range min(runtime.GOMAXPROCS(0), len(names)) {
+		wait.Go(func() {
+			for i := range jobs {
+				c := b.note.Choices[names[i]]
+				if err := b.cache.unpack(ctx, names[i], c, files[i]); err != nil {
+					cancel(fmt.Errorf("package %s %s: %w", names[i], c.Version, err))
+					return
+				}
+				mutex.Lock()
+				b.made++
+				b.progress(b.made, len(names), names[i])
+				mutex.Unlock()
+			}
+		})
+	}
+	for i := range names {
+		select {
+		case jobs <- i:
+		case <-ctx.Done():
+		}
+	}
+	close(jobs)
+	wait.Wait()
+	return context.Cause(ctx)
+}
+
+func (b *builder) progress(done, total int, what string) {
+	if b.o.Progress != nil {
+		b.o.Progress(done, total, what)
+	}
+}
