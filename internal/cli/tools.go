@@ -7,10 +7,13 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/crossroot/crossroot/internal/arch"
+	"github.com/crossroot/crossroot/internal/debian/repo"
 	"github.com/crossroot/crossroot/internal/session"
 	"github.com/crossroot/crossroot/internal/toolroot"
+	"github.com/crossroot/crossroot/internal/twin"
 )
 
 // toolsFlags are the options of tools.
@@ -123,18 +126,30 @@ func printTools(e *env, t toolsFlags, root *toolroot.Root) error {
 	return nil
 }
 
+// unusedTime is how long a download is kept that nobody asks for.
+const unusedTime = 30 * 24 * time.Hour
+
 func gcTools(ctx context.Context, e *env, t toolsFlags, dirs session.Dirs) (int, error) {
-	gone, err := toolroot.GC(ctx, dirs.Cache)
+	twins, err := twin.GC(ctx, dirs.Cache) // first: a tool root whose source is gone goes too
+	var gone []toolroot.Cached
+	if err == nil {
+		gone, err = toolroot.GC(ctx, dirs.Cache)
+	}
+	var downloads int64
+	if err == nil {
+		downloads, err = repo.GC(ctx, dirs.Cache, time.Now().Add(-unusedTime))
+	}
 	if err != nil {
 		return 0, &session.Error{Kind: session.KindTools, Path: dirs.Cache, Err: err}
 	}
 	if t.json {
-		return ExitOK, json.NewEncoder(e.stdout).Encode(gone)
+		return ExitOK, json.NewEncoder(e.stdout).Encode(map[string]any{"tool_roots": gone, "twins": twins, "downloads": downloads})
 	}
 	var bytes int64
 	for _, c := range gone {
 		bytes += c.Bytes
 	}
-	fmt.Fprintf(e.stdout, "%d tool roots deleted, %.1f MB\n", len(gone), float64(bytes)/1e6)
+	fmt.Fprintf(e.stdout, "%d tool roots deleted, %.1f MB; %d twins, %d unpacked packages, %.1f MB; %.1f MB of downloads\n",
+		len(gone), float64(bytes)/1e6, twins.Twins, twins.Packages, float64(twins.Bytes)/1e6, float64(downloads)/1e6)
 	return ExitOK, nil
 }

@@ -23,7 +23,7 @@ type Cached struct {
 	Tools   int
 	Bytes   int64 // of the source's files
 	Built   time.Time
-	Current bool // a source still is as it was when this was made
+	Current bool // it is the newest made from a source that there still is
 	InUse   bool // a run uses it now
 	Damaged bool // its index can't be read
 }
@@ -46,7 +46,9 @@ func List(cacheDir string) ([]Cached, error) {
 	for _, d := range dirs {
 		if key, ok := strings.CutPrefix(d.Name(), "root-"); ok && d.IsDir() {
 			e := c.describe(key)
-			e.Current = stamped[key]
+			if _, err := os.Stat(e.Source); err == nil {
+				e.Current = stamped[key]
+			}
 			list = append(list, e)
 		}
 	}
@@ -135,7 +137,22 @@ func GC(ctx context.Context, cacheDir string, keep ...string) ([]Cached, error) 
 		}
 		deleted = append(deleted, e)
 	}
+	c.forgetStamps()
 	return deleted, nil
+}
+
+// forgetStamps deletes the stamps of tool roots that are gone.
+func (c *cache) forgetStamps() {
+	stamps, _ := filepath.Glob(filepath.Join(c.dir, "source-*")) // the pattern is right
+	for _, name := range stamps {
+		key, _, err := readStamp(name)
+		if err == nil {
+			_, err = os.Stat(c.rootDir(key))
+		}
+		if err != nil {
+			_ = os.Remove(name) // made again when it is needed
+		}
+	}
 }
 
 // delete deletes a tool root unless somebody uses it. It is renamed while it is

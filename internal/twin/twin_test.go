@@ -394,6 +394,41 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+func TestGC(t *testing.T) {
+	l := newLab(t)
+	for _, v := range []string{"1", "2"} {
+		l.add("a", v, "utils", Member{Name: "./usr/bin/a", Content: "a" + v})
+		l.add("b", v, "utils", Member{Name: "./usr/bin/b", Content: "b" + v})
+	}
+	l.install("a=1", "b=1")
+	used := l.twin(Options{})
+	l.install("a=2", "b=1")
+	newest := l.twin(Options{})
+	newest.Close()
+	removed, err := GC(context.Background(), l.cache)
+	if err != nil || removed != (Removed{0, 1, 2}) { // the first twin is in use; its files are its own
+		t.Errorf("%+v %v", removed, err)
+	}
+	if list(t, used.Dir)["usr/bin/a"] != "a1" {
+		t.Error("a twin in use lost a file")
+	}
+	used.Close()
+	if removed, err = GC(context.Background(), l.cache); err != nil || removed != (Removed{1, 0, 0}) {
+		t.Errorf("%+v %v", removed, err)
+	}
+	if again := l.twin(Options{Check: true}); again.Built || again.Key != newest.Key {
+		t.Errorf("%+v", again)
+	} else {
+		again.Close()
+	}
+	if err := os.RemoveAll(l.root); err != nil {
+		t.Fatal(err)
+	}
+	if removed, err = GC(context.Background(), l.cache); err != nil || removed != (Removed{1, 2, 4}) {
+		t.Errorf("%+v %v", removed, err)
+	}
+}
+
 func TestSameRelease(t *testing.T) {
 	roots := map[string]*os.File{}
 	for name, text := range map[string]string{
