@@ -31,6 +31,7 @@ type list struct {
 	variants []release.File // as the server may have it, the best first
 	attempts []attempt
 	cached   release.File // what is in the cache, by its sum: plain, or a variant
+	trouble  *Error       // of the attempts so far
 	index    *index.Index
 	err      error
 }
@@ -159,6 +160,7 @@ func (c *cache) hasIndex(l *list) bool {
 func (r *Repository) getIndexes(ctx context.Context, missing []*list) (again []*list, err error) {
 	var jobs []fetch.Job
 	var need int64
+	missing, again = r.once(missing)
 	for _, l := range missing {
 		a := l.attempts[0]
 		if a.file.Size > largestIndex || l.plain.Size > largestIndex {
@@ -190,15 +192,20 @@ func (r *Repository) getIndexes(ctx context.Context, missing []*list) (again []*
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		kind := fetchKind(errs[i])
-		if kind == Gone && len(l.attempts) > 1 {
+		var own *Error
+		if !errors.As(errs[i], &own) {
+			own = &Error{l.suite.name(), l.attempts[0].path, fetchKind(errs[i]), errs[i]}
+		}
+		if l.trouble == nil || l.trouble.Kind == Gone { // the first that says more than that a file isn't there
+			l.trouble = own
+		}
+		if len(l.attempts) > 1 && (own.Kind == Gone || own.Kind == Disagree || own.Kind == Malformed) {
 			l.attempts = l.attempts[1:]
 			again = append(again, l)
 			continue
 		}
-		var own *Error
-		if !errors.As(errs[i], &own) {
-			own = &Error{l.suite.name(), l.attempts[0].path, kind, errs[i]}
+		if own.Kind == Gone {
+			own = l.trouble
 		}
 		x := l.suite
 		if err := r.skip(own); err != nil {
@@ -211,6 +218,22 @@ func (r *Repository) getIndexes(ctx context.Context, missing []*list) (again []*
 		}
 	}
 	return again, nil
+}
+
+// once leaves out lists that came into the cache meanwhile, and puts those off that are the same file as another one: empty
+// ones often are.
+func (r *Repository) once(lists []*list) (now, later []*list) {
+	seen := map[string]bool{}
+	for _, l := range lists {
+		switch sum := l.attempts[0].file.SHA256; {
+		case seen[sum]:
+			later = append(later, l)
+		case !r.cache.hasIndex(l):
+			seen[sum] = true
+			now = append(now, l)
+		}
+	}
+	return now, later
 }
 
 // storeIndex puts an index that was got, and verified, into the cache: not compressed, where that can be verified again.

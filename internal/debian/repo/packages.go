@@ -149,35 +149,43 @@ func missing(packages []Package, paths []string) (indexes []int) {
 	return indexes
 }
 
+// get gets what is missing. Files with the same content under several names come one after the other.
 func (r *Repository) get(ctx context.Context, packages []Package, paths []string, missing []int) error {
-	var jobs []fetch.Job
-	var indexes []int
-	var need int64
-	for _, i := range missing {
-		p := packages[i]
-		if whole(paths[i], p.Size, p.SHA256) { // got by the one we waited for
-			continue
-		}
-		need += p.Size
-		indexes = append(indexes, i)
-		jobs = append(jobs, fetch.Job{URL: p.url, Path: r.cache.path("partial", p.SHA256), Size: p.Size, SHA256: p.SHA256, Resume: true})
-	}
-	if err := r.cache.room(need); err != nil {
-		return err
-	}
 	var errs []error
-	for n, result := range r.fetch(ctx, "packages", jobs) {
-		p := packages[indexes[n]]
-		if ctx.Err() != nil {
-			return ctx.Err()
+	for len(missing) > 0 {
+		var jobs []fetch.Job
+		var indexes, later []int
+		var need int64
+		seen := map[string]bool{}
+		for _, i := range missing {
+			p := packages[i]
+			switch {
+			case seen[p.SHA256]:
+				later = append(later, i)
+			case !whole(paths[i], p.Size, p.SHA256): // got by the one we waited for
+				seen[p.SHA256] = true
+				need += p.Size
+				indexes = append(indexes, i)
+				jobs = append(jobs, fetch.Job{URL: p.url, Path: r.cache.path("partial", p.SHA256), Size: p.Size, SHA256: p.SHA256, Resume: true})
+			}
 		}
-		if result.Err != nil {
-			errs = append(errs, &Error{p.Repository, p.Filename, fetchKind(result.Err), result.Err})
-			continue
+		if err := r.cache.room(need); err != nil {
+			return err
 		}
-		if err := place(jobs[n].Path, paths[indexes[n]]); err != nil {
-			errs = append(errs, &Error{p.Repository, p.Filename, Local, err})
+		for n, result := range r.fetch(ctx, "packages", jobs) {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			p := packages[indexes[n]]
+			kind, err := fetchKind(result.Err), result.Err
+			if err == nil {
+				kind, err = Local, place(jobs[n].Path, paths[indexes[n]])
+			}
+			if err != nil {
+				errs = append(errs, &Error{p.Repository, p.Filename, kind, err})
+			}
 		}
+		missing = later
 	}
 	if len(errs) > 4 {
 		errs = append(errs[:4], fmt.Errorf("and %d more", len(errs)-4))

@@ -173,10 +173,9 @@ func (r *Repository) verifyCopy(x *suite, clear, text, signature []byte) {
 	}
 }
 
-// adopt takes over the InRelease file that was got.
+// adopt believes the InRelease file that was got, if it is right.
 func (r *Repository) adopt(x *suite, result fetch.Result) error {
 	got := x.dir + "/InRelease.got"
-	defer os.Remove(got)
 	clear, err := readFile(got, largestRelease)
 	if err != nil {
 		return &Error{x.name(), "InRelease", Local, err}
@@ -191,18 +190,14 @@ func (r *Repository) adopt(x *suite, result fetch.Result) error {
 	r.believe(x, rel, unsigned)
 	sum := sha256.Sum256(clear)
 	known, err := json.Marshal(state{x.dists, hex.EncodeToString(sum[:]), result.ETag, result.Modified})
-	if err == nil {
-		err = errors.Join(os.Rename(got, x.dir+"/InRelease"), writeFile(x.dir+"/state", known), removeAll(x.dir, "Release", "Release.gpg"))
-	}
-	if err != nil {
-		return &Error{x.name(), "InRelease", Local, err}
+	x.commit = func() error {
+		return errors.Join(err, os.Rename(got, x.dir+"/InRelease"), writeFile(x.dir+"/state", known), removeAll(x.dir, "Release", "Release.gpg"))
 	}
 	return nil
 }
 
-// adoptOld takes over Release and Release.gpg.
+// adoptOld believes Release and Release.gpg.
 func (r *Repository) adoptOld(x *suite, signed bool) error {
-	defer func() { _ = removeAll(x.dir, "Release.got", "Release.gpg.got") }()
 	text, err := readFile(x.dir+"/Release.got", largestRelease)
 	var signature []byte
 	if err == nil && signed {
@@ -219,17 +214,35 @@ func (r *Repository) adoptOld(x *suite, signed bool) error {
 		return err
 	}
 	r.believe(x, rel, unsigned)
-	err = removeAll(x.dir, "InRelease", "state", "Release.gpg")
-	if err == nil && signed {
-		err = os.Rename(x.dir+"/Release.gpg.got", x.dir+"/Release.gpg")
-	}
-	if err == nil {
-		err = os.Rename(x.dir+"/Release.got", x.dir+"/Release")
-	}
-	if err != nil {
-		return &Error{x.name(), "Release", Local, err}
+	x.commit = func() error {
+		err := removeAll(x.dir, "Release", "Release.gpg")
+		if signed {
+			err = errors.Join(err, os.Rename(x.dir+"/Release.gpg.got", x.dir+"/Release.gpg"))
+		}
+		return errors.Join(err, os.Rename(x.dir+"/Release.got", x.dir+"/Release"), removeAll(x.dir, "InRelease", "state"))
 	}
 	return nil
+}
+
+// keep puts the new Release files into the cache, now that the indexes are there that belong to them. Until then the old
+// ones stay, with their indexes.
+func (r *Repository) keep() error {
+	for _, x := range r.suites {
+		if x.commit == nil {
+			continue
+		}
+		if err := x.commit(); err != nil {
+			return &Error{x.name(), "Release", Local, err}
+		}
+	}
+	return nil
+}
+
+// discard removes what was got and isn't needed any more.
+func discard(suites []*suite) {
+	for _, x := range suites {
+		_ = removeAll(x.dir, "InRelease.got", "Release.got", "Release.gpg.got")
+	}
 }
 
 func removeAll(dir string, names ...string) (err error) {

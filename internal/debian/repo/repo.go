@@ -156,6 +156,7 @@ func (r *Repository) update(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
+	defer discard(slices.Clone(r.suites))
 	if err := r.refresh(ctx); err != nil {
 		return err
 	}
@@ -170,7 +171,10 @@ func (r *Repository) update(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.updateIndexes(ctx)
+	if err := r.updateIndexes(ctx); err != nil {
+		return err
+	}
+	return r.keep()
 }
 
 func (r *Repository) report(p Progress) {

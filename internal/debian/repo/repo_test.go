@@ -105,6 +105,8 @@ func TestLayouts(t *testing.T) {
 			delete(m.files, "dists/stable/main/binary-amd64/Packages.gz")
 			return ""
 		},
+		"best one wrong":   func(m *mirror) string { m.sign(); m.files[packagesGz] = []byte("hello"); return "" },
+		"best one no gzip": func(m *mirror) string { m.files[packagesGz] = []byte("hello"); m.sign(); return "" },
 		"all apart": func(m *mirror) string {
 			m.extra = strings.Replace(m.extra, "amd64", "all amd64", 1)
 			name := "dists/stable/main/binary-all/Packages"
@@ -190,5 +192,37 @@ func TestResolve(t *testing.T) {
 	}
 	if found, err := r.Find("xx"); err != nil || len(found) != 2 || found[0].Version != "2.0" || found[0].Repository != "file:"+m.dir+" stable" {
 		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+// The same content in several places: empty indexes, a package under two names.
+func TestSameContent(t *testing.T) {
+	m := newMirror(t)
+	m.debs["a"], m.debs["b"] = nil, nil
+	m.index("a", "b")
+	m.debs["main"] = append(m.debs["main"], strings.Replace(string(m.debs["main"]), "Package: xx\nVersion: 1.0", "Package: ww\nVersion: 1.0", 1)...)
+	m.index("main")
+	c := m.sign().write().config()
+	c.Sources[0].Components = []string{"main", "contrib", "a", "b"}
+	r, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ps []Package
+	for _, name := range []string{"xx", "ww", "xx", "ww"} {
+		p, err := r.Resolve(name, "1.0")
+		if err != nil || p.Version != "1.0" {
+			t.Fatal(p, err)
+		}
+		ps = append(ps, p)
+	}
+	paths, err := r.Fetch(t.Context(), ps)
+	if err != nil || paths[0] == paths[1] || paths[0] != paths[2] {
+		t.Errorf("%q, %v", paths, err)
+	}
+	for _, p := range paths {
+		if got, err := os.ReadFile(p); string(got) != "deb of xx 1.0" {
+			t.Errorf("%s: %q, %v", p, got, err)
+		}
 	}
 }

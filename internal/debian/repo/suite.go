@@ -24,6 +24,7 @@ type suite struct {
 	keys    *release.Keyring
 	release *release.Release // nil until it is verified
 	lists   []*list
+	commit  func() error // puts the new Release file in the place of the cached one; nil: nothing new
 
 	cached         *release.Release // the copy in the cache, nil when it isn't good any more
 	cachedUnsigned bool
