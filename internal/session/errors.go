@@ -38,6 +38,7 @@ const (
 	KindInspect    Kind = "inspect"    // the changes can't be committed
 	KindCommit     Kind = "commit"     // commit failed
 	KindReadOnly   Kind = "readonly"   // ROOT can't be written
+	KindOutput     Kind = "output"     // what the command wrote can't be
 	KindKilled     Kind = "killed"
 	KindInit       Kind = "init"
 	KindInternal   Kind = "internal"

@@ -237,7 +237,9 @@ func (r *run) converse(ctx context.Context) (*Result, error) {
 		case protocol.EventExited:
 			result.Exit = *e.Exit
 			result.TimedOut, result.Killed = r.timedOut.Load(), r.killed.Load()
-			r.stdio.drain()
+			if err := r.stdio.drain(); err != nil {
+				return nil, fail(KindOutput, "", err)
+			}
 		case protocol.EventChanges:
 			result.Manifest = e.Manifest
 			order := protocol.Order{Kind: protocol.OrderDiscard}

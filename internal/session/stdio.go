@@ -13,8 +13,9 @@ import (
 	"github.com/crossroot/crossroot/internal/protocol"
 )
 
-// streams are the command's standard streams: pipes and sockets pass as they are; a regular file is proxied by a
-// pipe, since a script could truncate it or read it elsewhere through /proc/self/fd; a terminal by a private one,
+// streams are the command's standard streams: sockets and pipes for output pass as they are; a regular file is proxied
+// by a pipe, since a script could truncate it or read it elsewhere through /proc/self/fd; a pipe for input too, since a
+// script could open it for writing and leave commands for whoever reads on after the run; a terminal by a private one,
 // since input could be pushed into the caller's.
 type streams struct {
 	kinds         [3]protocol.Stdio
@@ -30,8 +31,11 @@ type streams struct {
 	over     bool // the terminal was given back
 
 	stopInput *os.File // closed when no more is to be read from input
+	stopProxy *os.File // the same for standard input that is no terminal
 
 	copies sync.WaitGroup // output still to be copied
+	lost   error          // what became of output that could not be written, nil if all was
+	fed    *feed          // standard input, if it is a file
 	mu     sync.Mutex
 }
 
@@ -70,8 +74,8 @@ func (s *streams) open(i int, f *os.File) error {
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFIFO, unix.S_IFSOCK:
-		if st.Mode&unix.S_IFMT == unix.S_IFIFO && !anonymous(f) {
-			return s.proxy(i, f) // it has a name on the host, and an owner that must stay
+		if st.Mode&unix.S_IFMT == unix.S_IFIFO && (i == 0 || !anonymous(f)) {
+			return s.proxy(i, f) // one that is named has an owner on the host, which must stay
 		}
 		s.kinds[i] = protocol.StdioFD
 		s.passed = append(s.passed, f)
@@ -126,31 +130,6 @@ type given struct {
 	uid, gid int
 }
 
-// proxy puts a pipe between the caller's file and the command.
-func (s *streams) proxy(i int, f *os.File) error {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	s.kinds[i] = protocol.StdioFD
-	if i == 0 {
-		s.passed, s.ours = append(s.passed, r), append(s.ours, r)
-		go func() {
-			_, _ = io.Copy(w, f)
-			w.Close()
-		}()
-		return nil
-	}
-	s.passed, s.ours = append(s.passed, w), append(s.ours, w)
-	s.copies.Add(1)
-	go func() {
-		defer s.copies.Done()
-		_, _ = io.Copy(f, r)
-		r.Close()
-	}()
-	return nil
-}
-
 // handedOver closes our copies of what the worker has now: the readers must see the end.
 func (s *streams) handedOver() {
 	for _, f := range s.ours {
@@ -203,8 +182,8 @@ func (s *streams) takeInput() error {
 	return nil
 }
 
-// copyInput carries what is typed to the run's terminal until the other end of stop is closed: a read that still waits
-// then would take the next line from whoever reads after the run.
+// copyInput carries the caller's input to the run until the other end of stop is closed: a read that still waits then
+// would take the next line from whoever reads after the run.
 func copyInput(to, from, stop *os.File) {
 	defer stop.Close()
 	fds := []unix.PollFd{{Fd: int32(from.Fd()), Events: unix.POLLIN}, {Fd: int32(stop.Fd())}}
@@ -216,7 +195,7 @@ func copyInput(to, from, stop *os.File) {
 			return
 		}
 		n, err := unix.Read(int(fds[0].Fd), buf)
-		if errors.Is(err, unix.EINTR) {
+		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
 			continue
 		}
 		if err != nil || n <= 0 {
@@ -259,19 +238,25 @@ func (s *streams) resize() {
 	}
 }
 
-// drain waits until what the command wrote has arrived, and gives the terminal back.
-func (s *streams) drain() {
+// drain waits until what the command wrote has arrived, and gives the terminal back. Its error is about output that
+// could not be written to the caller's file.
+func (s *streams) drain() error {
 	s.copies.Wait()
 	s.restore()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lost
 }
 
 func (s *streams) restore() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
-	if s.stopInput != nil {
-		s.stopInput.Close()
-		s.stopInput = nil
+	for _, stop := range []**os.File{&s.stopInput, &s.stopProxy} {
+		if *stop != nil {
+			(*stop).Close()
+			*stop = nil
+		}
 	}
 	if s.saved != nil {
 		_ = term.Restore(int(s.input.Fd()), s.saved)
@@ -286,6 +271,10 @@ func (s *streams) finish() {
 	}
 	s.handedOver()
 	s.restore()
+	if s.fed != nil {
+		s.fed.giveBack()
+		s.fed = nil
+	}
 	if s.master != nil {
 		s.master.Close()
 	}
