@@ -41,10 +41,12 @@ type Broker struct {
 	Options
 	listener *seccomp.Listener
 	done     chan struct{}
+	answers  sync.WaitGroup
 
 	mu        sync.Mutex
-	decisions map[string]*decided // by exec-map name
-	rows      int                 // numbered decisions under /.cr/do
+	decisions map[string]*decided          // by exec-map name
+	nameless  map[string]*protocol.Program // by path: what count noted
+	rows      int                          // numbered decisions under /.cr/do
 	nodes     map[string]protocol.Node
 	refused   []string
 	perl      perlState
@@ -81,18 +83,19 @@ func (b *Broker) Serve(l *seccomp.Listener) {
 			if err != nil {
 				return
 			}
-			go b.answer(r)
+			b.answers.Go(func() { b.answer(r) })
 		}
 	}()
 }
 
-// Close waits for the last answer; call it when pid 1 has ended.
+// Close waits for the last answer, so that nothing holds a file of the root any more; call it when pid 1 has ended.
 func (b *Broker) Close() {
-	b.closeWatches()
 	if b.listener != nil {
 		<-b.done
+		b.answers.Wait()
 		b.listener.Close()
 	}
+	b.closeWatches()
 }
 
 // answer serves one request. A maker that is gone meanwhile is nobody's problem.
@@ -104,6 +107,8 @@ func (b *Broker) answer(r seccomp.Request) {
 		b.mknod(r, unix.AT_FDCWD, r.Args[0], uint32(r.Args[1]), r.Args[2])
 	case seccomp.CallMknodat:
 		b.mknod(r, int(int32(r.Args[0])), r.Args[1], uint32(r.Args[2]), r.Args[3])
+	case seccomp.CallSocketcall:
+		b.socket(r)
 	case seccomp.CallMagic:
 		switch r.Args[0] {
 		case dispatcher.RequestMiss:
@@ -133,7 +138,7 @@ func (b *Broker) emulator(r seccomp.Request) {
 			}
 			defer f.Close()
 			path := b.peerPath(r)
-			if b.listener.AnswerFD(r.ID, f) == nil {
+			if b.listener.AnswerFD(r.ID, f, unix.O_CLOEXEC) == nil {
 				b.count(path, policy.Decision{Outcome: policy.Emulate, Reason: "executed where the hidden directory can't be seen (nested chroot), or without a name"})
 			}
 			return
@@ -153,9 +158,23 @@ func (b *Broker) peerPath(r seccomp.Request) string {
 	return "(unknown)"
 }
 
+// maxNameless bounds how many paths count tells apart.
+const maxNameless = 1000
+
 // count notes an execution that the record can't hold.
 func (b *Broker) count(path string, d policy.Decision) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.decisions["?"+strconv.Itoa(len(b.decisions))] = &decided{path: path, decision: d}
+	if b.nameless == nil {
+		b.nameless = map[string]*protocol.Program{}
+	}
+	p := b.nameless[path]
+	if p == nil {
+		if len(b.nameless) >= maxNameless {
+			return
+		}
+		p = &protocol.Program{Path: path, Outcome: d.Outcome, Reason: d.Reason}
+		b.nameless[path] = p
+	}
+	p.Count++
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"os"
 	"regexp"
@@ -54,11 +55,17 @@ func (b *Broker) evidence(row policy.Row, e *executable, tool toolroot.Tool) (po
 	return policy.Evidence{Target: target, Tool: native, How: "the executables' own text"}, err
 }
 
+// maxSearched bounds the executables that are searched: a sparse file has any size.
+const maxSearched = 256 << 20
+
 // embedded searches an executable's strings for a version.
 func embedded(f *os.File, pattern *regexp.Regexp) (string, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return "", err
+	}
+	if info.Size() > maxSearched {
+		return "", fmt.Errorf("%d bytes are too many to search for a version", info.Size())
 	}
 	image, err := elfimage.Open(f, info.Size())
 	if err != nil {

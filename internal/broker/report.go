@@ -35,12 +35,13 @@ func (b *Broker) Programs(record io.Reader) []protocol.Program {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	sums := map[string]*protocol.Program{}
+	key := func(p protocol.Program) string { return string(p.Outcome) + "\x00" + p.Path + "\x00" + p.Applet }
 	add := func(p protocol.Program, args []string) {
-		key := string(p.Outcome) + "\x00" + p.Path + "\x00" + p.Applet
-		sum := sums[key]
+		sum := sums[key(p)]
 		if sum == nil {
+			p.Count = 0
 			sum = &p
-			sums[key] = sum
+			sums[key(p)] = sum
 		}
 		sum.Count++
 		if args != nil && len(sum.Calls) < maxCalls {
@@ -61,21 +62,21 @@ func (b *Broker) Programs(record io.Reader) []protocol.Program {
 		entry, called, _ := strings.Cut(string(line), "\t")
 		d := b.decisions[entry]
 		if d == nil {
-			key, preload := strings.CutSuffix(entry, preloadMark)
-			if key += ".m/" + called; preload {
-				key += preloadMark
+			name, preload := strings.CutSuffix(entry, preloadMark)
+			if name += ".m/" + called; preload {
+				name += preloadMark
 			}
-			d = b.decisions[key]
+			d = b.decisions[name]
 		}
 		if d == nil || d.ordered {
 			continue // crossroot's own entry writes the line that counts
 		}
 		add(protocol.Program{Path: d.path, Applet: d.applet, Outcome: d.decision.Outcome, Row: d.decision.Row, Reason: d.decision.Reason, Near: d.decision.Near}, nil)
 	}
-	for name, d := range b.decisions {
-		if strings.HasPrefix(name, "?") {
-			add(protocol.Program{Path: d.path, Outcome: d.decision.Outcome, Reason: d.decision.Reason}, nil)
-		}
+	for _, p := range b.nameless {
+		n := p.Count
+		add(*p, nil)
+		sums[key(*p)].Count += n - 1
 	}
 	all := make([]protocol.Program, 0, len(sums))
 	for _, p := range sums {

@@ -63,6 +63,8 @@ func classify(goarch string, audit uint32, nr int32, magic int) Call {
 			return CallMknod
 		case a.of(callMknodat):
 			return CallMknodat
+		case a.of(callSocketcall):
+			return CallSocketcall
 		}
 	}
 	return CallUnknown
@@ -106,10 +108,14 @@ func (a abi) block(magic int) program {
 	p.whenArgument(a.of(callMknod), 1, 0xB000, []uint32{0x2000}, unix.SECCOMP_RET_USER_NOTIF)
 	p.whenArgument(a.of(callMknodat), 2, 0xB000, []uint32{0x2000}, unix.SECCOMP_RET_USER_NOTIF)
 	p.whenArgument(a.of(callIoctl), 1, ^uint32(0), deniedIoctls, errno(unix.EPERM))
+	p.whenArgument(a.of(callSocketcall), 0, ^uint32(0), []uint32{socketcallSocket}, unix.SECCOMP_RET_USER_NOTIF)
 	p.whenArgument(a.of(callSocket), 0, ^uint32(0), deniedFamilies, errno(unix.EAFNOSUPPORT))
 	p.ret(unix.SECCOMP_RET_ALLOW)
 	return p
 }
+
+// socketcallSocket is socketcall(2)'s number for socket(2) (include/uapi/linux/net.h).
+const socketcallSocket = 1
 
 // Offsets in struct seccomp_data; the low half of an argument on a little-endian host.
 const (

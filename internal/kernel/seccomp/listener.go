@@ -20,6 +20,7 @@ const (
 	CallUname
 	CallMknod
 	CallMknodat
+	CallSocketcall // socket(2) by socketcall(2)
 )
 
 // Request is one notified system call; its maker waits for the answer. What Args hold is the maker's claim.
@@ -119,9 +120,9 @@ func (l *Listener) Answer(id uint64, value int64, errno unix.Errno) error {
 	return nil
 }
 
-// AnswerFD gives the maker a copy of the descriptor (with CLOEXEC) as the call's result.
-func (l *Listener) AnswerFD(id uint64, f *os.File) error {
-	a := addfd{ID: id, Flags: unix.SECCOMP_ADDFD_FLAG_SEND, SrcFD: uint32(f.Fd()), NewFDFlags: unix.O_CLOEXEC}
+// AnswerFD gives the maker a copy of the descriptor as the call's result; flags are O_CLOEXEC or 0.
+func (l *Listener) AnswerFD(id uint64, f *os.File, flags uint32) error {
+	a := addfd{ID: id, Flags: unix.SECCOMP_ADDFD_FLAG_SEND, SrcFD: uint32(f.Fd()), NewFDFlags: flags}
 	if e := l.ioctl(ioctlAddFD, unsafe.Pointer(&a)); e != 0 {
 		return os.NewSyscallError("hand over descriptor", e)
 	}

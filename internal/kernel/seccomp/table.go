@@ -77,6 +77,8 @@ var (
 	callMknodat = call{"mknodat", 259, 297, 33, 324}
 	callIoctl   = call{"ioctl", 16, 54, 29, 54}
 	callSocket  = call{"socket", 41, 359, 198, 281}
+	// i386's C libraries make sockets by it, with the family in memory, where no filter sees it.
+	callSocketcall = call{"socketcall", none, 102, none, none}
 )
 
 // ioctls that inject input into a terminal or change what it is.
