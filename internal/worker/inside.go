@@ -16,13 +16,17 @@ import (
 	"github.com/crossroot/crossroot/internal/protocol"
 )
 
+// hiddenInodes bounds the exec map, which grows with what scripts ask for: names and links take memory that a tmpfs's
+// size doesn't count. What finds no room is emulated by descriptor.
+const hiddenInodes = "128k"
+
 // hidden fills the hidden directory /.cr in the worker's view and binds it, read-only, into the merged root.
 func (w *worker) hidden() error {
 	cr := protocol.HiddenDir
 	if err := os.Mkdir(cr, 0o755); err != nil {
 		return err
 	}
-	tmpfs, err := mount.New("tmpfs", mount.NoDev, mount.Option{Key: "size", Value: "64m"}, mount.Option{Key: "mode", Value: "755"})
+	tmpfs, err := mount.New("tmpfs", mount.NoDev, mount.Option{Key: "size", Value: "64m"}, mount.Option{Key: "nr_inodes", Value: hiddenInodes}, mount.Option{Key: "mode", Value: "755"})
 	if err != nil {
 		return err
 	}
@@ -166,7 +170,7 @@ func (w *worker) devices(merged *os.File) error {
 		return &Error{Kind: "mountpoint", Path: "/dev", Err: err}
 	}
 	defer target.Close()
-	dev, err := mount.New("tmpfs", mount.NoSuid|mount.NoExec, mount.Option{Key: "size", Value: "4m"}, mount.Option{Key: "mode", Value: "755"})
+	dev, err := mount.New("tmpfs", mount.NoSuid|mount.NoExec, mount.Option{Key: "size", Value: "4m"}, mount.Option{Key: "nr_inodes", Value: "4k"}, mount.Option{Key: "mode", Value: "755"})
 	if err != nil {
 		return err
 	}
@@ -189,7 +193,7 @@ func (w *worker) devices(merged *os.File) error {
 	if err != nil {
 		return err
 	}
-	shm, err := mount.New("tmpfs", mount.NoSuid|mount.NoDev, mount.Option{Key: "size", Value: "256m"}, mount.Option{Key: "mode", Value: "1777"})
+	shm, err := mount.New("tmpfs", mount.NoSuid|mount.NoDev, mount.Option{Key: "size", Value: "256m"}, mount.Option{Key: "nr_inodes", Value: "64k"}, mount.Option{Key: "mode", Value: "1777"})
 	if err != nil {
 		return err
 	}

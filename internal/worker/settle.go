@@ -15,6 +15,7 @@ import (
 
 // settle takes the merged root apart, tells what changed, and commits or discards as ordered.
 func (w *worker) settle() error {
+	w.settling.Store(true)
 	report := &protocol.Report{Warnings: w.warnings}
 	if err := w.readRecord(report); err != nil {
 		return err
@@ -41,6 +42,7 @@ func (w *worker) settle() error {
 		return err
 	}
 	order := <-w.orders
+	w.settling.Store(false)
 	done, phase := protocol.EventDiscarded, "discard"
 	if order.Kind == protocol.OrderCommit && full {
 		_ = w.clearSpool()

@@ -47,6 +47,7 @@ type worker struct {
 	broker   *broker.Broker
 	init     *os.Process
 	ordered  atomic.Bool // the end was ordered: by a timeout or a signal
+	settling atomic.Bool // the command has ended and nothing is kept yet
 	warnings []string
 	points   []point // made for binds
 	started  at.Time // just before the overlay was mounted
@@ -114,6 +115,10 @@ func (w *worker) listen() {
 		case protocol.OrderKill:
 			w.ordered.Store(true)
 			w.kill()
+			if w.settling.Load() { // pid 1 is gone: what takes so long is what the run left
+				_ = w.conn.Send(protocol.Event{Kind: protocol.EventFailed, Error: failure(&Error{Kind: "killed", Err: errors.New("killed before it was known what changed")})})
+				os.Exit(1)
+			}
 		default:
 			w.orders <- o
 		}

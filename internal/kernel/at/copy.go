@@ -154,7 +154,24 @@ func SameContent(ctx context.Context, a, b int, name string, size int64) (bool, 
 		if na == 0 || !bytes.Equal(ba[:na], bb[:nb]) {
 			return false, nil
 		}
-		off += int64(na)
+		off = nextData(fa, fb, off+int64(na), size)
 	}
 	return true, nil
+}
+
+// nextData is where the first of two files goes on after a hole that both have at off: a file of holes may be as long as
+// it likes.
+func nextData(a, b int, off, size int64) int64 {
+	next := size
+	for _, fd := range []int{a, b} {
+		data, err := unix.Seek(fd, off, unix.SEEK_DATA)
+		if err == unix.ENXIO {
+			continue
+		}
+		if err != nil {
+			return off
+		}
+		next = min(next, data)
+	}
+	return max(off, next)
 }
