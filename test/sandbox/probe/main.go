@@ -16,11 +16,11 @@ import (
 
 func main() {
 	probes := map[string]func([]string){
-		"mounts": mounts, "fds": fds, "terminal": terminal, "pid1": pid1, "namespaces": namespaces, "open": open,
+		"mounts": mounts, "fds": fds, "terminal": terminal, "pid1": pid1, "namespaces": namespaces, "open": open, "sockets": sockets, "requests": requests,
 		"write": write, "sleep": func([]string) { _ = unix.Pause() },
 	}
 	if len(os.Args) < 2 || probes[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: probe mounts|fds|terminal|pid1|namespaces|open|write|sleep [ARG…]")
+		fmt.Fprintln(os.Stderr, "usage: probe mounts|fds|terminal|pid1|namespaces|open|sockets|requests|write|sleep [ARG…]")
 		os.Exit(2)
 	}
 	runtime.LockOSThread()
@@ -81,6 +81,48 @@ func mounts([]string) {
 	attr := unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}
 	raw("mount_setattr", unix.SYS_MOUNT_SETATTR, atFdcwd, text("/.cr"), 0, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
 	runtime.KeepAlive(&attr)
+}
+
+// requests asks the broker for ever: about one executable after another, for nodes, for the emulator.
+func requests([]string) {
+	const magic, miss, emulator = 0x4352, 1, 2
+	fd, err := unix.Open("/bin/ls", unix.O_RDWR, 0)
+	if err != nil {
+		say("open", err)
+		return
+	}
+	name, comm := text("/.cr/armhf/entry"), text("ls")
+	for i := 0; ; i++ {
+		_ = unix.UtimesNano("/bin/ls", []unix.Timespec{unix.NsecToTimespec(int64(i)), unix.NsecToTimespec(int64(i))})
+		_, _, _ = unix.Syscall6(magic, miss, uintptr(fd), comm, 0, comm, 0)
+		_ = unix.Mknod("/tmp/node", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3)))
+		_ = unix.Unlink("/tmp/node")
+		if got, _, e := unix.Syscall(magic, emulator, name, ^uintptr(0)); e == 0 {
+			_ = unix.Close(int(got))
+		}
+	}
+}
+
+// sockets makes a socket of each kind; in the 32-bit probe by socketcall(2), as all of i386's C libraries do.
+func sockets([]string) {
+	for _, s := range []struct {
+		name                   string
+		family, kind, protocol int
+	}{
+		{"unix", unix.AF_UNIX, unix.SOCK_STREAM, 0}, {"inet", unix.AF_INET, unix.SOCK_DGRAM | unix.SOCK_CLOEXEC, 0},
+		{"inet6", unix.AF_INET6, unix.SOCK_STREAM, 0}, {"netlink", unix.AF_NETLINK, unix.SOCK_RAW, 0},
+		{"raw", unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP}, {"packet", unix.AF_PACKET, unix.SOCK_RAW, 0},
+		{"alg", unix.AF_ALG, unix.SOCK_SEQPACKET, 0}, {"vsock", unix.AF_VSOCK, unix.SOCK_STREAM, 0},
+	} {
+		fd, err := unix.Socket(s.family, s.kind, s.protocol)
+		if err == nil {
+			flags, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+			if (flags&unix.FD_CLOEXEC != 0) != (s.kind&unix.SOCK_CLOEXEC != 0) {
+				fmt.Printf("%s: descriptor flags %#x\n", s.name, flags)
+			}
+		}
+		say(s.name, err)
+	}
 }
 
 // fds lists the open descriptors, without the one that reads the directory (C31).
