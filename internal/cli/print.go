@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"sort"
 	"strings"
 	"time"
 
@@ -190,10 +189,11 @@ func (p *printer) changes(r *session.Result) {
 		kinds[c.Kind]++
 	}
 	var parts []string
-	for kind, n := range kinds {
-		parts = append(parts, fmt.Sprintf("%d %s", n, kind))
+	for _, kind := range []string{"added", "changed", "deleted", "metadata"} {
+		if n := kinds[kind]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, kind))
+		}
 	}
-	sort.Strings(parts)
 	state := "discarded"
 	if r.Committed {
 		state = "kept"

@@ -89,8 +89,13 @@ func printVerify(e *env, p *printer, r *verify.Result) {
 	for _, d := range r.Differences {
 		fmt.Fprintf(w, "%s %s\n", p.paint("31", "different "), clean(d.String()))
 	}
-	if a, b := r.Dispatched.Exit.Code, r.Emulated.Exit.Code; a != b {
-		fmt.Fprintf(w, "%s exit status: %d dispatched, %d emulated\n", p.paint("31", "different "), a, b)
+	switch a, b := r.Dispatched.Exit, r.Emulated.Exit; {
+	case a.Code != b.Code:
+		fmt.Fprintf(w, "%s exit status: %d dispatched, %d emulated\n", p.paint("31", "different "), a.Code, b.Code)
+	case a.Exec != "":
+		fmt.Fprintf(w, "both runs: %s\n", clean(a.Exec))
+	case a.Code != 0:
+		fmt.Fprintf(w, "both runs ended with status %d\n", a.Code)
 	}
 	if len(r.Differences) > 0 {
 		suspects(e, r)
