@@ -75,7 +75,7 @@ func (b *builder) openFile(ctx context.Context) (Repository, string, error) {
 		return nil, "", err
 	}
 	name := b.o.From
-	if filepath.Ext(name) != ".sources" {
+	if end := filepath.Ext(name); end != ".sources" && end != ".list" {
 		name += ".list"
 	}
 	list, err := sources.Parse(name, text)
