@@ -160,7 +160,7 @@ func forward(pid int) {
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT, unix.SIGTSTP)
 	// The rest is no business of pid 1's, and whoever sends it (the command may, its ids are the same) must not make the
 	// Go runtime print its stacks.
-	signal.Notify(make(chan os.Signal), unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGSEGV, unix.SIGSYS, unix.SIGTRAP, unix.SIGXCPU, unix.SIGXFSZ)
+	signal.Notify(make(chan os.Signal, 1), unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGSEGV, unix.SIGSYS, unix.SIGTRAP, unix.SIGXCPU, unix.SIGXFSZ)
 	for s := range signals {
 		to := -pid
 		if s == unix.SIGTERM || s == unix.SIGUSR1 || s == unix.SIGUSR2 {
