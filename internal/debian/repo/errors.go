@@ -50,6 +50,7 @@ const (
 	NotCached   Kind = "not cached"
 	Gone        Kind = "gone"
 	Local       Kind = "local"
+	NoHelper    Kind = "no helper" // crossroot-fetch is missing or fails
 )
 
 // ways are the ways out.
@@ -69,6 +70,7 @@ var ways = map[Kind]string{
 	NotCached:   "go online once",
 	Gone:        "the mirror may be in the middle of an update: try again",
 	Local:       "make room, or choose another cache directory",
+	NoHelper:    "install crossroot-fetch beside crossroot or in PATH, or name it in CROSSROOT_FETCH",
 }
 
 // fetchKind tells what a failed download means.
@@ -82,7 +84,9 @@ func fetchKind(err error) Kind {
 		return Gone
 	case fetch.WrongSize, fetch.WrongHash:
 		return Disagree
-	case fetch.Local, fetch.Helper, fetch.BadJob:
+	case fetch.Helper:
+		return NoHelper
+	case fetch.Local, fetch.BadJob:
 		return Local
 	}
 	return Unreachable

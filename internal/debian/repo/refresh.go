@@ -113,7 +113,7 @@ func (r *Repository) failed(ctx context.Context, x *suite, err error) error {
 	if !errors.As(err, &own) {
 		own = &Error{x.name(), "InRelease", fetchKind(err), err}
 	}
-	if own.Kind == Unreachable && x.cached != nil {
+	if (own.Kind == Unreachable || own.Kind == NoHelper) && x.cached != nil {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: using what was here before: %v", x.name(), err))
 		r.believe(x, x.cached, x.cachedUnsigned)
 		return nil

@@ -316,3 +316,29 @@ func TestGC(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Without crossroot-fetch, what the cache has is used.
+func TestNoHelper(t *testing.T) {
+	m := newMirror(t).sign().write()
+	c := m.config()
+	count := c.Fetch.(*counter)
+	helper := &fetch.Client{Program: "/nonexistent/crossroot-fetch"}
+	count.answer = func(j fetch.Job) *fetch.Result {
+		j.URL = "http://127.0.0.1:1/"
+		return &helper.Fetch(t.Context(), []fetch.Job{j}, nil)[0]
+	}
+	var e *Error
+	if _, err := get(t, c); !errors.As(err, &e) || e.Kind != NoHelper || !strings.Contains(err.Error(), "install crossroot-fetch") {
+		t.Errorf("nothing here: %v", err)
+	}
+	answer := count.answer
+	count.answer = nil
+	if _, err := get(t, c); err != nil {
+		t.Fatal(err)
+	}
+	count.answer = answer
+	r, err := Open(t.Context(), c)
+	if err != nil || len(r.Warnings) != 1 {
+		t.Errorf("%v, %v", r, err)
+	}
+}
