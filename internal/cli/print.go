@@ -96,13 +96,16 @@ func (p *printer) endProgress() {
 func (p *printer) summary(root string, r *session.Result) {
 	if p.json {
 		p.object(map[string]any{"event": "summary", "root": root, "exit": r.Exit.Code, "committed": r.Committed,
-			"changes": len(r.Report.Changes), "executions": outcomes(r.Report.Programs), "seconds": r.Duration.Seconds()})
+			"changes": len(r.Report.Changes), "executions": outcomes(r.Report.Programs), "seconds": r.Duration.Seconds(), "tools": r.Tools})
 		return
 	}
 	if !p.verbose || p.quiet {
 		return
 	}
 	p.endProgress()
+	if r.Tools != "" {
+		fmt.Fprintf(p.w, "%s from %s\n", p.paint("1", "tools"), clean(r.Tools))
+	}
 	p.programs(r.Report)
 	p.changes(r)
 	var phases []string

@@ -14,6 +14,7 @@ import (
 type runReport struct {
 	Root      string         `json:"root"`
 	Arch      string         `json:"arch"`
+	Tools     string         `json:"tools,omitempty"` // where the native programs came from
 	Command   []string       `json:"command"`
 	Exit      *protocol.Exit `json:"exit,omitempty"`
 	Error     *reportError   `json:"error,omitempty"` // crossroot itself failed; there is no Exit then
@@ -53,6 +54,7 @@ func (r *reportFile) write(root *session.Root, command []string, result *session
 	}
 	if result != nil {
 		report.Exit, report.TimedOut, report.Committed = &result.Exit, result.TimedOut, result.Committed
+		report.Tools = quoteBytes(result.Tools)
 		report.Seconds, report.Report = result.Duration.Seconds(), quoted(*result.Report)
 	}
 	encoder := json.NewEncoder(r.f)

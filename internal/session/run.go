@@ -31,6 +31,8 @@ type run struct {
 	worker *os.Process
 	stdio  *streams
 	tools  *toolroot.Root
+	// toolsFrom says where the tools came from, in words.
+	toolsFrom string
 	// emulators are tool roots of dynamic emulators.
 	emulators []*toolroot.Root
 	setup     protocol.Setup
@@ -78,7 +80,7 @@ func (r *run) do(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result.Arch = r.root.Arch.Name
+	result.Arch, result.Tools = r.root.Arch.Name, r.toolsFrom
 	result.Report.Times = append(r.times, result.Report.Times...)
 	return result, nil
 }

@@ -33,9 +33,9 @@ func (r *run) openTools(ctx context.Context) (*toolroot.Root, error) {
 	case "", ToolsHost:
 		return r.openHostTools(ctx)
 	case ToolsTwin:
-		return r.openTwinTools(ctx)
+		return r.openTwinTools(ctx, false)
 	case ToolsAuto:
-		tools, err := r.openTwinTools(ctx)
+		tools, err := r.openTwinTools(ctx, true)
 		var failed *Error
 		if err == nil || ctx.Err() != nil || !errors.As(err, &failed) || failed.Kind != KindTwin {
 			return tools, err
@@ -45,10 +45,12 @@ func (r *run) openTools(ctx context.Context) (*toolroot.Root, error) {
 		}
 		return r.openHostTools(ctx)
 	}
+	r.toolsFrom = r.o.Tools
 	return r.openToolRoot(ctx, r.o.Tools)
 }
 
 func (r *run) openHostTools(ctx context.Context) (*toolroot.Root, error) {
+	r.toolsFrom = "this machine's programs"
 	tools, err := r.openToolRoot(ctx, "/")
 	if errors.Is(err, toolroot.ErrNoPrograms) {
 		r.warn("this machine has no programs that could run natively: everything is emulated")
@@ -58,11 +60,11 @@ func (r *run) openHostTools(ctx context.Context) (*toolroot.Root, error) {
 }
 
 // openTwinTools makes a tool root out of the root's twin. Before it is made, the twin's files are looked at one by one.
-func (r *run) openTwinTools(ctx context.Context) (*toolroot.Root, error) {
+func (r *run) openTwinTools(ctx context.Context, lenient bool) (*toolroot.Root, error) {
 	if arch.Host().Debian == "" {
 		return nil, fail(KindTwin, r.root.Name, errors.New("Debian has no packages for this machine's CPU"))
 	}
-	o := twin.Options{Cache: r.o.Dirs.Cache, Progress: r.o.Progress}
+	o := twin.Options{Cache: r.o.Dirs.Cache, Progress: r.o.Progress, Lenient: lenient}
 	t, err := r.root.OpenTwin(ctx, o)
 	if err != nil {
 		return nil, err
@@ -75,6 +77,13 @@ func (r *run) openTwinTools(ctx context.Context) (*toolroot.Root, error) {
 		}
 	}
 	defer func() { _ = t.Close() }() // a tool root has copies
+	for _, w := range t.Warnings {
+		r.warn("twin: " + w)
+	}
+	r.toolsFrom = fmt.Sprintf("a twin of %d packages from %s", t.Packages, t.From)
+	if n := len(t.Differences); n > 0 {
+		r.toolsFrom += fmt.Sprintf(", %d of another version or missing", n)
+	}
 	return r.openToolRoot(ctx, t.Dir)
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/crossroot/crossroot/internal/debian/version"
 )
@@ -44,8 +45,8 @@ func (b *builder) build(ctx context.Context) (*Twin, error) {
 		return nil, err
 	}
 	b.note.Sum, b.note.From = b.target.sum(), b.old.From
-	if b.note.Sum == b.old.Sum && !b.o.Refresh && (!b.o.Check || b.cache.checkTree(b.old.Key)) {
-		b.note.Key, b.note.Choices = b.old.Key, b.old.Choices
+	if b.note.Sum == b.old.Sum && !b.o.Refresh && !b.retries() && (!b.o.Check || b.cache.checkTree(b.old.Key)) {
+		b.note.Key, b.note.Choices, b.note.Failure = b.old.Key, b.old.Choices, b.old.Failure
 		if t, err := b.finish(); err == nil {
 			return t, nil
 		}
@@ -54,6 +55,10 @@ func (b *builder) build(ctx context.Context) (*Twin, error) {
 		return nil, err
 	}
 	built, err := b.compose(ctx)
+	if errors.Is(err, ErrNoTwin) && b.note.Failure != nil {
+		b.note.Key, err = "", b.note.Failure
+		_ = b.cache.writeNote(b.root, b.o, b.note) // the next one tries too, if this can't be noted
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +68,19 @@ func (b *builder) build(ctx context.Context) (*Twin, error) {
 	}
 	t.Fetched, t.Unpacked, t.Built, t.Warnings = b.fetched, b.made, built, b.warnings
 	return t, nil
+}
+
+// retryAfter is how long a repository that can't be had is left alone.
+const retryAfter = time.Hour
+
+// retries says whether the repository is to be tried again, which couldn't be had the last time.
+func (b *builder) retries() bool {
+	f := b.old.Failure
+	if f == nil {
+		return false
+	}
+	age := time.Since(f.When)
+	return !b.o.Lenient || age < 0 || age > retryAfter
 }
 
 // finish opens the tree and notes it.

@@ -97,6 +97,7 @@ type choice struct {
 	Arch    string `json:"arch,omitempty"`
 	SHA256  string `json:"sha256,omitempty"` // of its file
 	LeftOut bool   `json:"left_out,omitempty"`
+	Unasked bool   `json:"unasked,omitempty"` // the repository couldn't be had
 }
 
 // note is what is known of a root.
@@ -108,11 +109,20 @@ type note struct {
 	Key     string            `json:"key"`     // of the tree
 	From    string            `json:"from"`    // Twin.From
 	Choices map[string]choice `json:"choices"` // by the package's name
+	Failure *Failure          `json:"failure,omitempty"`
 }
+
+// Failure is why the repository couldn't be had when it was tried last.
+type Failure struct {
+	When time.Time `json:"when"`
+	Text string    `json:"text"`
+}
+
+func (f *Failure) Error() string { return f.Text }
 
 // describes says whether a root is as it was.
 func (n note) describes(files map[string]string) bool {
-	if n.Key == "" || len(n.Files) != len(files) {
+	if n.Key == "" && n.Failure == nil || len(n.Files) != len(files) {
 		return false
 	}
 	for name, was := range n.Files {

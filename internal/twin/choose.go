@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/crossroot/crossroot/internal/debian/repo"
 )
@@ -29,11 +30,28 @@ func (b *builder) choose(ctx context.Context) error {
 	if len(ask) == 0 {
 		return nil
 	}
+	err := b.askAll(ctx, ask, want)
+	var failed *repo.Error
+	if !b.o.Lenient || ctx.Err() != nil || !errors.As(err, &failed) {
+		return err
+	}
+	b.note.Failure = &Failure{time.Now(), err.Error()}
+	b.warnings = append(b.warnings, err.Error())
+	for _, name := range ask {
+		if c := b.note.Choices[name]; c.SHA256 == "" || !b.cache.checkPackage(c.id(name)) {
+			b.note.Choices[name] = choice{Want: want[name], Unasked: true}
+		}
+	}
+	return nil
+}
+
+// askAll asks the repository for packages and gets them.
+func (b *builder) askAll(ctx context.Context, names []string, want map[string]string) error {
 	if err := b.openRepository(ctx); err != nil {
 		return err
 	}
 	found := map[string]repo.Package{}
-	for _, name := range ask {
+	for _, name := range names {
 		c, p, err := b.ask(name, want[name])
 		if err != nil {
 			return err
@@ -49,7 +67,7 @@ func (b *builder) choose(ctx context.Context) error {
 // keeps says whether an earlier choice is as good as a new one would be.
 func (b *builder) keeps(name string, was choice) bool {
 	switch {
-	case b.o.Refresh && was.Version != was.Want:
+	case was.Unasked, b.o.Refresh && was.Version != was.Want:
 		return false
 	case was.LeftOut || was.SHA256 == "":
 		return true

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/crossroot/crossroot/internal/arch"
 	. "github.com/crossroot/crossroot/internal/debian/archive/debmake"
+	"github.com/crossroot/crossroot/internal/debian/repo"
 )
 
 // many fills the store and the root with packages.
@@ -147,5 +149,44 @@ func TestDiskFull(t *testing.T) {
 	}
 	if twin := l.twin(Options{}); twin.Packages != 1 {
 		t.Errorf("%+v", twin)
+	}
+}
+
+// A lenient builder goes on with what there is, and doesn't ask at every run.
+func TestLenient(t *testing.T) {
+	l := newLab(t)
+	l.many(2)
+	away := &repo.Error{Kind: repo.Unreachable, Err: errors.New("the network is down")}
+	l.store.away = away
+	for range 2 {
+		if _, err := l.try(Options{Lenient: true}); err == nil || !strings.Contains(err.Error(), "the network is down") {
+			t.Errorf("nothing in the cache: %v", err)
+		}
+	}
+	if l.opened != 1 {
+		t.Errorf("opened %d times", l.opened)
+	}
+	if _, err := l.try(Options{}); !errors.Is(err, away) || l.opened != 2 {
+		t.Errorf("not lenient: %v, opened %d times", err, l.opened)
+	}
+	l.store.away = nil
+	if twin := l.twin(Options{}); twin.Packages != 2 {
+		t.Errorf("%+v", twin)
+	}
+	l.store.away = away
+	l.many(3)
+	for range 2 {
+		twin := l.twin(Options{Lenient: true})
+		if twin.Packages != 2 || !cmp.Equal(twin.Differences, []Difference{{"p2", "1", ""}}) || l.opened != 4 {
+			t.Errorf("two of three packages: %+v, opened %d times", twin, l.opened)
+		}
+	}
+	l.store.away = nil
+	l.many(3)
+	if twin := l.twin(Options{}); twin.Packages != 3 || len(twin.Differences) != 0 || l.opened != 5 {
+		t.Errorf("%+v, opened %d times", twin, l.opened)
+	}
+	if l.twin(Options{Lenient: true}); l.opened != 5 {
+		t.Errorf("opened %d times", l.opened)
 	}
 }

@@ -42,7 +42,9 @@ type Options struct {
 	Progress   func(done, total int, what string) // may be nil; called by one goroutine at a time
 	Check      bool                               // look at each file of a twin that is ready
 	Refresh    bool                               // ask the repository again about packages whose version it didn't have
-	Config     repo.Config                        // what isn't set by Open: Keyrings, Offline, Allow…
+	// Lenient goes on with what the cache has when the repository can't be had, and doesn't try that again for an hour.
+	Lenient bool
+	Config  repo.Config // what isn't set by Open: Keyrings, Offline, Allow…
 }
 
 // Difference is a package whose version the repository doesn't have.
@@ -85,7 +87,10 @@ func Open(ctx context.Context, root *os.File, o Options) (*Twin, error) {
 	b := &builder{cache: c, root: root, o: o}
 	b.old = c.readNote(root, o)
 	b.note.Files = identify(root)
-	if !o.Check && !o.Refresh && b.old.describes(b.note.Files) {
+	if !o.Check && !o.Refresh && b.old.describes(b.note.Files) && !b.retries() {
+		if b.old.Key == "" {
+			return nil, b.old.Failure
+		}
 		if t, err := c.use(b.old); err == nil {
 			return t, nil
 		}

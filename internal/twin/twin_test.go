@@ -30,6 +30,7 @@ type store struct {
 	packages map[string][]repo.Package
 	files    map[string]string // by SHA256
 	opened   int
+	away     error // of open
 	fetched  []string
 }
 
@@ -78,7 +79,7 @@ func (s *store) Fetch(ctx context.Context, packages []repo.Package) (paths []str
 func (s *store) open(context.Context) (Repository, string, error) {
 	s.opened++
 	s.fetched = nil
-	return s, "a test's store", nil
+	return s, "a test's store", s.away
 }
 
 // lab is a root, a cache and a store.
