@@ -134,6 +134,9 @@ func parse(e *env, f *flag.FlagSet, args []string) ([]string, error) {
 func optionError(err error) string {
 	text := err.Error()
 	if name, ok := strings.CutPrefix(text, "flag provided but not defined: "); ok {
+		if len(name) == 2 { // -v
+			return "there is no option " + name
+		}
 		return "there is no option -" + name
 	}
 	if name, ok := strings.CutPrefix(text, "flag needs an argument: "); ok {

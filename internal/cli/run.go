@@ -174,7 +174,7 @@ func enter(ctx context.Context, e *env, s *sandboxFlags, name string, o session.
 	o.Warn, o.Progress = out.warn, out.progress
 	o.Stdio = [3]*os.File{e.stdin, e.stdout, e.stderr}
 	if o.Keep == session.KeepAsk {
-		o.Ask = func(r *protocol.Report) bool { return ask(e, r) }
+		o.Ask = func(r *protocol.Report) bool { return ask(e, name, r) }
 	}
 	result, err := session.Run(ctx, root, o)
 	out.endProgress()

@@ -69,7 +69,7 @@ func loginShell(name string) (string, error) {
 }
 
 // ask shows what changed and asks whether to keep it.
-func ask(e *env, r *protocol.Report) bool {
+func ask(e *env, root string, r *protocol.Report) bool {
 	kinds := map[string]int{}
 	for _, c := range r.Changes {
 		kinds[c.Kind]++
@@ -88,7 +88,7 @@ func ask(e *env, r *protocol.Report) bool {
 		}
 		fmt.Fprintf(e.stderr, "  %-8s %s\n", c.Kind, clean(c.Path))
 	}
-	fmt.Fprintf(e.stderr, "Keep %s in ROOT? [y/N] ", them)
+	fmt.Fprintf(e.stderr, "Keep %s in %s? [y/N] ", them, clean(root))
 	answer, err := bufio.NewReader(e.stdin).ReadString('\n')
 	if err != nil && answer == "" {
 		fmt.Fprintln(e.stderr)

@@ -70,9 +70,12 @@ func verifyVerb(ctx context.Context, e *env, args []string) (int, error) {
 	return verdict(r), nil
 }
 
-// verdict is the exit code: 0 when the two runs are the same.
+// verdict is the exit code: 0 when the two runs are the same; a command that couldn't be executed proves nothing.
 func verdict(r *verify.Result) int {
-	if r.Same() {
+	switch {
+	case r.Dispatched.Exit.Exec != "":
+		return r.Dispatched.Exit.Code
+	case r.Same():
 		return ExitOK
 	}
 	return ExitProblem

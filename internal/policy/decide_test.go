@@ -153,7 +153,7 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			"full version: rebuilds are equal, stable updates are not", "", Subject{Path: "/bin/strict", Tool: &Tool{Path: "/t", Identity: "armhf"}, Versions: found("1-2+b1", "1-2")},
-			Decision{Outcome: Native, Row: "strict", Native: "/t", Reason: "strict: version 1-2+b1, the tool root's is 1-2 (package x); because"},
+			Decision{Outcome: Native, Row: "strict", Native: "/t", Reason: "strict: version 1-2+b1, the tool root's is 1-2, which the row allows (package x); because"},
 		},
 		{
 			"full version differs; near does not help", "", Subject{Path: "/bin/strict", Fidelity: Near, Tool: &Tool{Path: "/t", Identity: "armhf"}, Versions: found("1-2", "1-3")},
@@ -197,7 +197,7 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			"series", "", Subject{Path: "/bin/users", Tool: tool, Versions: found("1.21.23", "1.21.22")},
-			Decision{Outcome: Native, Row: "users", Native: "/.cr/bin/x", Reason: "users: version 1.21.23, the tool root's is 1.21.22 (package x); because"},
+			Decision{Outcome: Native, Row: "users", Native: "/.cr/bin/x", Reason: "users: version 1.21.23, the tool root's is 1.21.22, which the row allows (package x); because"},
 		},
 		{
 			"another series", "", Subject{Path: "/bin/users", Tool: tool, Versions: found("1.22.1", "1.21.22")},

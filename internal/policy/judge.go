@@ -114,7 +114,7 @@ func sameVersion(s Subject, row Row) verdict {
 		how = " (" + evidence.How + ")"
 	}
 	if target != tool {
-		return verdict{native: true, why: fmt.Sprintf("version %s, the tool root's is %s%s", target, tool, how)}
+		return verdict{native: true, why: fmt.Sprintf("version %s, the tool root's is %s, which the row allows%s", target, tool, how)}
 	}
 	return verdict{native: true, why: fmt.Sprintf("version %s on both sides%s", target, how)}
 }
