@@ -70,6 +70,7 @@ func run(conn *fdsock.Conn) (*protocol.Exit, error) {
 		}
 		listener.Close()
 	}
+	heard := signals() // before anyone can send one
 	pid, failed, err := start(c, stdio, limits)
 	if err != nil {
 		return nil, err
@@ -81,7 +82,7 @@ func run(conn *fdsock.Conn) (*protocol.Exit, error) {
 		return nil, err
 	}
 	go obey(conn)
-	go forward(pid)
+	go forward(heard, pid)
 	exit := reap(pid, failed)
 	if exit.Exec != "" && exit.Code == 125 { // the stage's own failure, not the command's
 		return nil, &protocol.Failure{Message: exit.Exec, Errno: syscall.Errno(exit.Errno)}
@@ -154,13 +155,17 @@ func obey(conn *fdsock.Conn) {
 	}
 }
 
+// signals are those for the command; from here on none of the others makes the Go runtime print its stacks: whoever
+// sends them may be the command, whose ids are the same.
+func signals() <-chan os.Signal {
+	c := make(chan os.Signal, 16)
+	signal.Notify(c, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT, unix.SIGTSTP)
+	signal.Notify(make(chan os.Signal), unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGSEGV, unix.SIGSYS, unix.SIGTRAP, unix.SIGXCPU, unix.SIGXFSZ)
+	return c
+}
+
 // forward passes the worker's signals on: to the command, or, if it is one that terminals send, to its process group.
-func forward(pid int) {
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT, unix.SIGTSTP)
-	// The rest is no business of pid 1's, and whoever sends it (the command may, its ids are the same) must not make the
-	// Go runtime print its stacks.
-	signal.Notify(make(chan os.Signal, 1), unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGSEGV, unix.SIGSYS, unix.SIGTRAP, unix.SIGXCPU, unix.SIGXFSZ)
+func forward(signals <-chan os.Signal, pid int) {
 	for s := range signals {
 		to := -pid
 		if s == unix.SIGTERM || s == unix.SIGUSR1 || s == unix.SIGUSR2 {

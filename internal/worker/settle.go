@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -118,6 +119,28 @@ func (w *worker) unmountBelow() (done bool, err error) {
 	return false, nil
 }
 
+// freeze ends all writing to the upper. Unmounting the overlay isn't enough for that: a descriptor of the run's that got
+// out (by a socket that the caller passed on) keeps it alive. A spool on the disk can't be frozen.
+func (w *worker) freeze() error {
+	if w.setup.SpoolSize == 0 {
+		return nil
+	}
+	for try := 0; ; try++ {
+		err := unix.Mount("", "/up", "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
+		if errors.Is(err, unix.EBUSY) && try < 100 { // the kernel closes the files of the dead a little later
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		if errors.Is(err, unix.EBUSY) {
+			return errors.New("a process outside holds files of the run open, and could go on changing them")
+		}
+		if err != nil {
+			return fmt.Errorf("end the writing to the run's changes: %w", err)
+		}
+		return nil
+	}
+}
+
 // inspect reads the upper.
 func (w *worker) inspect(report *protocol.Report) (*transaction.Plan, error) {
 	nodes, _ := w.broker.Nodes()
@@ -137,6 +160,9 @@ func (w *worker) inspect(report *protocol.Report) (*transaction.Plan, error) {
 			mode = st.Mode // the placeholder's: the umask, and a chmod since
 		}
 		o.Nodes[name] = transaction.Node{Block: n.Mode&unix.S_IFMT == unix.S_IFBLK, Major: n.Major, Minor: n.Minor, Mode: mode & 0o7777}
+	}
+	if err := w.freeze(); err != nil {
+		return nil, err
 	}
 	plan, err := transaction.Inspect(context.Background(), upper, lower, o)
 	if err != nil {

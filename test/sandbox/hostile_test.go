@@ -1,10 +1,14 @@
 package sandbox
 
 import (
+	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // The caller's input may be a pipe that a shell reads its commands from. Whoever has a pipe's read end can open the
@@ -76,4 +80,27 @@ func TestRequestsAtTheEnd(t *testing.T) {
 		b.Works("for i in 1 2 3 4 5 6; do /probe requests & done 2>/dev/null >&2; sleep 0.1")
 	}
 	b.Works("test ! -e /tmp/node || rm /tmp/node")
+}
+
+// C09: a descriptor that left the run by the caller's socket could change files while they are reviewed and kept.
+func TestFilesHeldOutside(t *testing.T) {
+	b := Setup(t)
+	b.Probes()
+	before := b.Manifest(b.Root)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	b.must(err)
+	ours, theirs := os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs")
+	defer ours.Close() // until here the kernel holds the descriptor in the socket
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	c := command(ctx, "run", "--keep", "always", "--fidelity", "near", b.Root, "/probe", "give", "/etc/given")
+	var out, complaint bytes.Buffer
+	c.Stdin, c.Stdout, c.Stderr = theirs, &out, &complaint
+	_ = c.Run()
+	theirs.Close()
+	if out.String() != "give: ok\n" || c.ProcessState.ExitCode() != failed {
+		b.Errorf("exit %d: %s", c.ProcessState.ExitCode(), &out)
+	}
+	b.oneLine(complaint.String(), "outside holds files")
+	b.Unchanged(before)
 }

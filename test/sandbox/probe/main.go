@@ -16,11 +16,11 @@ import (
 
 func main() {
 	probes := map[string]func([]string){
-		"mounts": mounts, "fds": fds, "terminal": terminal, "pid1": pid1, "namespaces": namespaces, "open": open, "sockets": sockets, "requests": requests,
+		"mounts": mounts, "fds": fds, "terminal": terminal, "pid1": pid1, "namespaces": namespaces, "open": open, "sockets": sockets, "requests": requests, "give": give,
 		"write": write, "sleep": func([]string) { _ = unix.Pause() },
 	}
 	if len(os.Args) < 2 || probes[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: probe mounts|fds|terminal|pid1|namespaces|open|sockets|requests|write|sleep [ARG…]")
+		fmt.Fprintln(os.Stderr, "usage: probe mounts|fds|terminal|pid1|namespaces|open|sockets|requests|give FILE|write|sleep [ARG…]")
 		os.Exit(2)
 	}
 	runtime.LockOSThread()
@@ -101,6 +101,15 @@ func requests([]string) {
 			_ = unix.Close(int(got))
 		}
 	}
+}
+
+// give sends a descriptor of a new file out by standard input, a socket.
+func give(args []string) {
+	fd, err := unix.Open(args[0], unix.O_RDWR|unix.O_CREAT, 0o644)
+	if err == nil {
+		err = unix.Sendmsg(0, []byte("x"), unix.UnixRights(fd), nil, 0)
+	}
+	say("give", err)
 }
 
 // sockets makes a socket of each kind; in the 32-bit probe by socketcall(2), as all of i386's C libraries do.
