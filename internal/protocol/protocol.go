@@ -63,6 +63,8 @@ type Emulator struct {
 type Setup struct {
 	Root     Tree
 	RootName string // for messages
+	// RootDev and RootIno are ROOT's directory, as it was opened and locked.
+	RootDev, RootIno uint64
 	Image    Tree   // the dispatcher's image
 	Binds    []Bind
 

@@ -103,7 +103,7 @@ func (r *run) checkWritable() error {
 // prepare collects everything that can be had without the worker.
 func (r *run) prepare(ctx context.Context) error {
 	s := &r.setup
-	s.RootName = r.root.Name
+	s.RootName, s.RootDev, s.RootIno = r.root.Name, r.root.Dev, r.root.Ino
 	s.Command, s.Workdir, s.Hostname = r.o.Command, r.o.Workdir, r.o.Hostname
 	if s.Workdir == "" {
 		s.Workdir = "/"

@@ -191,6 +191,9 @@ func (w *worker) merge() error {
 	if w.layout.lower, err = os.OpenFile("/lower", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return &Error{Kind: "root", Path: w.setup.RootName, Err: err}
 	}
+	if err := w.checkRoot(w.layout.lower); err != nil {
+		return err
+	}
 	if err := w.openUpper(); err != nil {
 		return err
 	}
@@ -229,6 +232,18 @@ func (w *worker) merge() error {
 		return err
 	}
 	return w.hide(points)
+}
+
+// checkRoot makes sure that what was attached is the directory that was locked, not one put in its place.
+func (w *worker) checkRoot(dir *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return &os.PathError{Op: "stat", Path: w.setup.RootName, Err: err}
+	}
+	if st.Dev != w.setup.RootDev || st.Ino != w.setup.RootIno {
+		return &Error{Kind: "root", Path: w.setup.RootName, Err: fmt.Errorf("%s was replaced meanwhile", w.setup.RootName)}
+	}
+	return nil
 }
 
 // openUpper makes the fresh upper and work directories, on a new tmpfs or on the spool's directory.

@@ -154,7 +154,9 @@ func (w *worker) inspect(report *protocol.Report) (*transaction.Plan, error) {
 	}
 	o.SameMount = same
 	for name, n := range nodes {
-		w.emptyPlaceholder(name, n)
+		if !w.emptyPlaceholder(name, n) {
+			continue
+		}
 		mode := n.Mode
 		if st, err := fd.Lstat(upper, name); err == nil {
 			mode = st.Mode // the placeholder's: the umask, and a chmod since
@@ -194,16 +196,17 @@ func (w *worker) makeNode(dir *os.File, name string, n transaction.Node) error {
 	return nil
 }
 
-// emptyPlaceholder throws away what was written to a node's placeholder, as the device would have; a file that the
-// script put in its place stays.
-func (w *worker) emptyPlaceholder(name string, n protocol.Node) {
+// emptyPlaceholder throws away what was written to a node's placeholder, as the device would have. It reports whether
+// the placeholder is still there: a file that the script put in its place stays what it is.
+func (w *worker) emptyPlaceholder(name string, n protocol.Node) bool {
 	f, err := fd.Open(w.layout.upper, name, unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return
+		return false
 	}
 	defer f.Close()
 	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err == nil && st.Ino == n.Ino && st.Mode&unix.S_IFMT == unix.S_IFREG {
-		_ = unix.Ftruncate(int(f.Fd()), 0)
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Ino != n.Ino || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return false
 	}
+	return unix.Ftruncate(int(f.Fd()), 0) == nil
 }

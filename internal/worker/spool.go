@@ -59,6 +59,9 @@ func (w *worker) committing() (upper, lower *os.File, sameMount bool, err error)
 		return f
 	}
 	upper, lower = open(s.SpoolEntry+"/upper"), open(s.RootEntry)
+	if err == nil {
+		err = w.checkRoot(lower)
+	}
 	return upper, lower, true, err
 }
 
