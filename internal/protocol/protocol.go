@@ -65,8 +65,8 @@ type Setup struct {
 	RootName string // for messages
 	// RootDev and RootIno are ROOT's directory, as it was opened and locked.
 	RootDev, RootIno uint64
-	Image    Tree   // the dispatcher's image
-	Binds    []Bind
+	Image            Tree // the dispatcher's image
+	Binds            []Bind
 
 	Command  []string
 	Env      []string
