@@ -41,7 +41,6 @@ type twinReport struct {
 	From        string            `json:"from"`
 	Packages    int               `json:"packages"`
 	LeftOut     int               `json:"left_out"`
-	Fetched     int               `json:"fetched"`
 	Unpacked    int               `json:"unpacked"`
 	Differences []twin.Difference `json:"differences"`
 	Warnings    []string          `json:"warnings,omitempty"`
@@ -73,7 +72,7 @@ func twinTools(ctx context.Context, e *env, t toolsFlags, args []string) (int, e
 	}
 	if t.json {
 		return ExitOK, json.NewEncoder(e.stdout).Encode(twinReport{
-			made.Dir, made.From, made.Packages, made.LeftOut, made.Fetched, made.Unpacked, made.Differences, made.Warnings,
+			made.Dir, made.From, made.Packages, made.LeftOut, made.Unpacked, made.Differences, made.Warnings,
 		})
 	}
 	printTwin(e, t, made)
@@ -91,6 +90,6 @@ func printTwin(e *env, t toolsFlags, made *twin.Twin) {
 			fmt.Fprintf(e.stdout, "%s %s: %s instead; programs that need the same version are emulated\n", clean(d.Package), clean(d.Target), clean(d.Twin))
 		}
 	}
-	fmt.Fprintf(e.stdout, "%d packages, %d of another version, %d missing, %d left out as nothing in them is run; %d fetched, %d unpacked, from %s; in %s\n",
-		made.Packages, len(made.Differences)-missing, missing, made.LeftOut, made.Fetched, made.Unpacked, made.From, made.Dir)
+	fmt.Fprintf(e.stdout, "%d packages, %d of another version, %d missing, %d left out as nothing in them is run; %d unpacked now, from %s; in %s\n",
+		made.Packages, len(made.Differences)-missing, missing, made.LeftOut, made.Unpacked, made.From, made.Dir)
 }

@@ -19,15 +19,14 @@ const keyLength = 24 // hexadecimal digits
 
 // builder makes a twin.
 type builder struct {
-	cache   *cache
-	root    *os.File
-	o       Options
-	old     note // what was known
-	note    note // what is known now
-	target  target
-	repo    Repository // nil until it is needed
-	fetched int
-	made    int // packages unpacked
+	cache  *cache
+	root   *os.File
+	o      Options
+	old    note // what was known
+	note   note // what is known now
+	target target
+	repo   Repository // nil until it is needed
+	made   int        // packages unpacked
 
 	warnings []string
 }
@@ -66,7 +65,7 @@ func (b *builder) build(ctx context.Context) (*Twin, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.Fetched, t.Unpacked, t.Built, t.Warnings = b.fetched, b.made, built, b.warnings
+	t.Unpacked, t.Built, t.Warnings = b.made, built, b.warnings
 	return t, nil
 }
 

@@ -110,7 +110,7 @@ func (b *builder) ask(name, want string) (choice, repo.Package, error) {
 // leftOutSections are those (below main, contrib…) whose packages hold nothing that is run.
 var leftOutSections = []string{"debug", "doc", "kernel", "libdevel", "metapackages", "translations"}
 
-// get fetches packages and unpacks them, as many at a time as there are CPUs.
+// get fetches packages and unpacks them, several at a time.
 func (b *builder) get(ctx context.Context, found map[string]repo.Package) error {
 	var names []string
 	var packages []repo.Package
@@ -130,17 +130,17 @@ func (b *builder) get(ctx context.Context, found map[string]repo.Package) error 
 	if err != nil {
 		return err
 	}
-	b.fetched = len(files)
 	return b.unpackAll(ctx, names, files)
 }
 
 func (b *builder) unpackAll(ctx context.Context, names, files []string) error {
+	const most = 4 // each may need the 64 MiB of a decompressor's window
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	jobs := make(chan int)
 	var wait sync.WaitGroup
 	var mutex sync.Mutex
-	for range min(runtime.GOMAXPROCS(0), len(names)) {
+	for range min(runtime.GOMAXPROCS(0), most, len(names)) {
 		wait.Go(func() {
 			for i := range jobs {
 				c := b.note.Choices[names[i]]

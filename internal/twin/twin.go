@@ -62,8 +62,7 @@ type Twin struct {
 	Packages    int          // in it
 	Differences []Difference // by name
 	LeftOut     int          // packages that hold nothing that could be run: headers, debug symbols, kernels
-	Fetched     int          // packages that weren't in the cache, this time
-	Unpacked    int          // this time
+	Unpacked    int          // packages, this time
 	Built       bool         // this time
 	Warnings    []string     // of the repository, this time
 

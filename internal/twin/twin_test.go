@@ -201,7 +201,7 @@ func TestTwin(t *testing.T) {
 		t.Errorf("mode %v %v", info.Mode(), err)
 	}
 	differences := []Difference{{"gone", "1", ""}, {"newer", "3.0-1", "3.1-1"}}
-	if d := cmp.Diff(differences, twin.Differences); d != "" || twin.Packages != 3 || twin.LeftOut != 1 || twin.Fetched != 3 || !twin.Built {
+	if d := cmp.Diff(differences, twin.Differences); d != "" || twin.Packages != 3 || twin.LeftOut != 1 || twin.Unpacked != 3 || !twin.Built {
 		t.Errorf("%+v\n%s", twin, d)
 	}
 
