@@ -160,7 +160,7 @@ func obey(conn *fdsock.Conn) {
 func signals() <-chan os.Signal {
 	c := make(chan os.Signal, 16)
 	signal.Notify(c, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT, unix.SIGTSTP)
-	signal.Notify(make(chan os.Signal), unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGSEGV, unix.SIGSYS, unix.SIGTRAP, unix.SIGXCPU, unix.SIGXFSZ)
+	signal.Notify(make(chan os.Signal, 1), unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGSEGV, unix.SIGSYS, unix.SIGTRAP, unix.SIGXCPU, unix.SIGXFSZ)
 	return c
 }
 
