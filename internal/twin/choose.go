@@ -94,8 +94,12 @@ func (b *builder) ask(name, want string) (choice, repo.Package, error) {
 	c := choice{Want: want}
 	p, err := b.repo.Resolve(name, want)
 	var none *repo.NotFoundError
+	var failed *repo.Error
 	switch {
 	case errors.As(err, &none):
+		return c, p, nil
+	case errors.As(err, &failed) && failed.Kind == repo.Malformed: // one package's stanza; the others may be fine
+		b.warnings = append(b.warnings, err.Error())
 		return c, p, nil
 	case err != nil:
 		return c, p, err

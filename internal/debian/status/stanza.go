@@ -121,8 +121,8 @@ func (p *Package) complete(line int) error {
 		if p.HasFiles() {
 			return syntax(line, "package %s has no version", p.Name)
 		}
-	} else if _, err := version.Parse(p.Version); err != nil {
-		return syntax(line, "package %s: %v", p.Name, err)
+	} else if !version.Tolerable(p.Version) {
+		return syntax(line, "package %s: %.60q is no version", p.Name, p.Version)
 	}
 	if p.Architecture != "" && !ValidArchitecture(p.Architecture) {
 		return syntax(line, "package %s: %.60q is no architecture", p.Name, p.Architecture)
@@ -135,8 +135,8 @@ func (p *Package) complete(line int) error {
 	}
 	if p.SourceVersion == "" {
 		p.SourceVersion = p.Version
-	} else if _, err := version.Parse(p.SourceVersion); err != nil {
-		return syntax(line, "package %s: source: %v", p.Name, err)
+	} else if !version.Tolerable(p.SourceVersion) {
+		return syntax(line, "package %s: source: %.60q is no version", p.Name, p.SourceVersion)
 	}
 	return nil
 }

@@ -82,6 +82,9 @@ func TestUpdates(t *testing.T) {
 	if want := []string{"0002", "0010", "00001"}; !slices.Equal(got, want) {
 		t.Errorf("got %v", got)
 	}
+	if p, err := Parse([]byte("Package: a\nStatus: install ok installed\nVersion: v1_2\n")); err != nil || len(p) != 1 || p[0].Version != "v1_2" {
+		t.Errorf("a version that dpkg warns of: %+v %v", p, err) // and yet it is installed
+	}
 	merged := Merge([]Package{{Name: "a", Version: "1"}, {Name: "b", Version: "1"}},
 		[]Package{{Name: "b", Version: "2"}, {Name: "c", Version: "1"}}, []Package{{Name: "b", Version: "3"}, {Name: "b", Architecture: "i386"}})
 	var names []string

@@ -62,6 +62,17 @@ func Parse(s string) (Version, error) {
 	return v, nil
 }
 
+// Tolerable says whether it can stand for a version although Parse may refuse it: dpkg only warns of characters that have
+// no place there. Blanks, slashes and control characters can't, nor more than 200 bytes.
+func Tolerable(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] >= 0x7f || s[i] == '/' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 200
+}
+
 // split cuts at the first colon and at the last hyphen.
 func split(s string) (epoch, upstream, revision string) {
 	if i := strings.IndexByte(s, ':'); i >= 0 {

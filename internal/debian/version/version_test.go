@@ -56,6 +56,14 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestTolerable(t *testing.T) {
+	for s, want := range map[string]bool{"1:1.0-1": true, "v1_2": true, "": false, "1 2": false, "../1": false, "1\n": false, "é": false} {
+		if got := Tolerable(s); got != want {
+			t.Errorf("%q: %v", s, got)
+		}
+	}
+}
+
 func TestUpstream(t *testing.T) {
 	for s, want := range map[string]string{"1:2.36-9+deb12u4": "2.36", "12": "12", "1-2-3": "1-2", "": ""} {
 		if got := Upstream(s); got != want {
