@@ -9,6 +9,7 @@ export CGO_ENABLED = 0
 
 build:
 	go build -trimpath -o crossroot ./cmd/crossroot
+	go build -trimpath -o crossroot-fetch ./cmd/crossroot-fetch
 
 # Every test that this machine and user can run. STRICT=1: a skipped one is a failure. RUN=PATTERN: only some.
 # PACKAGES=./internal/...: only there.
@@ -27,9 +28,10 @@ bench:
 
 install: build
 	install -D -m 755 crossroot $(DESTDIR)$(PREFIX)/bin/crossroot
+	install -m 755 crossroot-fetch $(DESTDIR)$(PREFIX)/bin/crossroot-fetch
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
 
 clean:
-	rm -f crossroot
+	rm -f crossroot crossroot-fetch
