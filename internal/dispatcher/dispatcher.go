@@ -29,8 +29,9 @@ const Magic = 0x4352
 
 // Requests to the broker.
 const (
-	// RequestMiss (fd, applet *byte, preload, comm *byte): decide for the executable open at fd, called as applet (NUL-terminated base
-	// name, at most 255 bytes). Answers 0 when the exec map has an entry now, else an error number.
+	// RequestMiss (fd, applet *byte, preload, comm *byte): decide for the executable open at fd, called as applet
+	// (NUL-terminated base name, at most 255 bytes), with LD_PRELOAD if preload isn't 0, by a process called comm (at
+	// most 15 bytes). Answers 0 when the exec map has an entry now, else an error number.
 	RequestMiss = 1
 	// RequestEmulator (name *byte, fd): a descriptor of the emulator for this architecture, or an error number. name
 	// is the dispatcher's own ("/.cr/ARCH/entry"), fd the executable.
@@ -75,102 +76,6 @@ var entryPoint uintptr
 // Entry returns the virtual address of the freestanding entry in this executable.
 func Entry() uintptr { return entryPoint }
 
-// at is the address p as a pointer: the words and strings that the kernel laid on the stack are no Go objects.
-//
-//go:nosplit
-func at(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }
-
-//go:nosplit
-func load(p uintptr, i int) uintptr { return *(*uintptr)(at(p + uintptr(i)*8)) }
-
-//go:nosplit
-func store(p uintptr, i int, v uintptr) { *(*uintptr)(at(p + uintptr(i)*8)) = v }
-
-// poke writes a byte without a bounds check (whose panic would not fit on the budget of nosplit stack).
-//
-//go:nosplit
-func poke(p uintptr, i int, b byte) { *(*byte)(at(p + uintptr(i))) = b }
-
-//go:nosplit
-func byteAt(p uintptr, i int) byte { return *(*byte)(at(p + uintptr(i))) }
-
-// put writes one byte of path and returns the next index; past the end it only counts.
-//
-//go:nosplit
-func put(n int, b byte) int {
-	if uint(n) < uint(len(path)) {
-		path[n] = b
-	}
-	return n + 1
-}
-
-// end terminates path after n bytes.
-//
-//go:nosplit
-func end(n int) { put(n, 0) }
-
-// putString appends the NUL-terminated string at p.
-//
-//go:nosplit
-func putString(n int, p uintptr) int {
-	for i := 0; ; i++ {
-		b := byteAt(p, i)
-		if b == 0 {
-			return n
-		}
-		n = put(n, b)
-	}
-}
-
-// putDecimal appends v in decimal.
-//
-//go:nosplit
-func putDecimal(n int, v uint64) int {
-	div := uint64(1)
-	for v/div >= 10 {
-		div *= 10
-	}
-	for ; div > 0; div /= 10 {
-		n = put(n, '0'+byte(v/div%10))
-	}
-	return n
-}
-
-// length is the number of bytes before the NUL.
-//
-//go:nosplit
-func length(p uintptr) int {
-	n := 0
-	for byteAt(p, n) != 0 {
-		n++
-	}
-	return n
-}
-
-// lastSlash returns the address behind the last slash of the string at p.
-//
-//go:nosplit
-func lastSlash(p uintptr) uintptr {
-	base := p
-	for i := 0; byteAt(p, i) != 0; i++ {
-		if byteAt(p, i) == '/' {
-			base = p + uintptr(i) + 1
-		}
-	}
-	return base
-}
-
-// baseName returns the address of what follows the last slash of the string at p, without a login shell's dash.
-//
-//go:nosplit
-func baseName(p uintptr) uintptr {
-	base := lastSlash(p)
-	if byteAt(base, 0) == '-' {
-		base++
-	}
-	return base
-}
-
 // scriptArgument returns the address of the script's path when this looks like the execution of a script by absolute
 // path (argv[1], or argv[2] behind one option other than -c), else 0.
 //
@@ -187,55 +92,6 @@ func scriptArgument(argv uintptr, argc int) uintptr {
 		return 0
 	}
 	return a
-}
-
-// start dispatches, and returns only when it wasn't binfmt_misc that started the process. It is called by entry with the address of the initial stack: argc, argv, NULL, envp, NULL, auxv.
-//
-//go:nosplit
-func start(sp uintptr) {
-	argc := int(load(sp, 0))
-	argv := sp + 8
-	env := argv + uintptr(argc+1)*8
-	aux := env
-	for load(aux, 0) != 0 {
-		aux += 8
-	}
-	aux += 8
-	var fd uintptr
-	var secure bool
-	for ; load(aux, 0) != 0; aux += 16 {
-		switch load(aux, 0) {
-		case 2: // AT_EXECFD
-			fd = load(aux, 1)
-		case 23: // AT_SECURE
-			secure = load(aux, 1) != 0
-		}
-	}
-	if fd == 0 {
-		return // executed by its own name: entry goes on as the ordinary program
-	}
-	if argc < 3 {
-		fail(argv, argc)
-	}
-	execFD = fd
-	if secure {
-		keepFileCapabilities()
-	}
-	syscall6(sysFcntl, fd, 2 /* F_SETFD */, 1 /* FD_CLOEXEC */, 0, 0, 0)
-
-	key := name(load(argv, 0), fd)
-	findPreload(env)
-	syscall6(sysPrctl, 16 /* PR_GET_NAME */, uintptr(unsafe.Pointer(&comm)), 0, 0, 0, 0)
-	if key > 0 {
-		applet := appletOf(argv, argc, key)
-		record(key, applet)
-		dispatch(argv, argc, env, key)
-		if syscall6(Magic, RequestMiss, fd, applet, preload, uintptr(unsafe.Pointer(&comm)), 0) == 0 {
-			dispatch(argv, argc, env, key)
-		}
-	}
-	emulateByDescriptor(argv, env)
-	fail(argv, argc)
 }
 
 // name puts the exec map's name of the executable at fd into path ("/.cr/ARCH/exec" + its path + "/" + its key) and
@@ -425,113 +281,6 @@ func tryBoth(argv, env uintptr, n int) {
 	syscall6(sysExecve, uintptr(unsafe.Pointer(&path)), vector, env, 0, 0, 0)
 	restore(argv)
 	end(n)
-}
-
-// emulation lays the emulator's arguments in front of argv[3:], over argc and the words below it, which entry left
-// free: emulator, [-cpu, model,] -0, the original argv[0], the executable's path. It returns the vector's address.
-//
-//go:nosplit
-func emulation(argv uintptr) uintptr {
-	self, file, arg0 := load(argv, 0), load(argv, 1), load(argv, 2)
-	savedSelf, savedFile, savedArg0 = self, file, arg0
-	store(argv, 2, emulated)
-	store(argv, 1, arg0)
-	store(argv, 0, uintptr(unsafe.Pointer(&argFlag)))
-	vector := argv - 8
-	if cpu[0] != 0 {
-		store(vector, 0, uintptr(unsafe.Pointer(&cpu)))
-		store(vector, -1, uintptr(unsafe.Pointer(&cpuFlag)))
-		vector -= 16
-	}
-	store(vector, 0, self)
-	return vector
-}
-
-// The words of the vector that emulation overwrites; uintptrs, so that no write barrier is needed.
-var savedSelf, savedFile, savedArg0 uintptr
-
-//go:nosplit
-func restore(argv uintptr) {
-	store(argv, 0, savedSelf)
-	store(argv, 1, savedFile)
-	store(argv, 2, savedArg0)
-}
-
-// The executable's descriptor, and whether the file has no name any more (deleted, memfd).
-var (
-	execFD   uintptr
-	emulated uintptr
-	nameless bool
-)
-
-// chooseName puts the name that the emulator opens into emulated: the one that was executed or, where that leads nowhere (or to a
-// descriptor which this execve closes), the descriptor's own in the private proc, which then stays open.
-//
-//go:nosplit
-func chooseName(given uintptr) {
-	emulated = given
-	if !nameless && !startsWith(given, uintptr(unsafe.Pointer(&procName))) && !startsWith(given, uintptr(unsafe.Pointer(&devName))) {
-		return
-	}
-	syscall6(sysFcntl, execFD, 2 /* F_SETFD */, 0, 0, 0, 0)
-	emulated = uintptr(unsafe.Pointer(&procLink))
-}
-
-var (
-	procName = [7]byte{'/', 'p', 'r', 'o', 'c', '/'}
-	devName  = [9]byte{'/', 'd', 'e', 'v', '/', 'f', 'd', '/'}
-)
-
-// startsWith reports whether the string at p begins with the one at prefix.
-//
-//go:nosplit
-func startsWith(p, prefix uintptr) bool {
-	for i := 0; byteAt(prefix, i) != 0; i++ {
-		if byteAt(p, i) != byteAt(prefix, i) {
-			return false
-		}
-	}
-	return true
-}
-
-// readModel reads the CPU model for the emulator into cpu: the text of the symlink "cpu" beside the dispatcher.
-//
-//go:nosplit
-func readModel(self uintptr) {
-	// The name is put together in stat, which is not needed any more once the key is known.
-	name := uintptr(unsafe.Pointer(&stat))
-	last := 0
-	for i := 0; i < len(stat)-8 && byteAt(self, i) != 0; i++ {
-		poke(name, i, byteAt(self, i))
-		if byteAt(self, i) == '/' {
-			last = i + 1
-		}
-	}
-	poke(name, last, 'c')
-	poke(name, last+1, 'p')
-	poke(name, last+2, 'u')
-	poke(name, last+3, 0)
-	got := int(syscall6(sysReadlinkat, atFdcwd, uintptr(unsafe.Pointer(&stat)), uintptr(unsafe.Pointer(&cpu)), uintptr(len(cpu)-1), 0, 0))
-	if got <= 0 || got >= len(cpu) {
-		got = 0
-	}
-	poke(uintptr(unsafe.Pointer(&cpu)), got, 0)
-}
-
-// emulateByDescriptor asks the broker for the emulator's descriptor: the way for roots without the hidden directory
-// (a nested chroot) and for executables without a name.
-//
-//go:nosplit
-func emulateByDescriptor(argv, env uintptr) {
-	fd := syscall6(Magic, RequestEmulator, load(argv, 0), execFD, 0, 0, 0)
-	if int(fd) < 0 {
-		return
-	}
-	readModel(load(argv, 0))
-	chooseName(load(argv, 1))
-	vector := emulation(argv)
-	syscall6(sysExecveat, fd, uintptr(unsafe.Pointer(&empty)), vector, env, 0x1000 /* AT_EMPTY_PATH */, 0)
-	restore(argv)
 }
 
 // fail says what could not be executed and ends the process.
