@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/crossroot/crossroot/internal/kernel/fd"
 	"github.com/crossroot/crossroot/internal/policy"
 	"github.com/crossroot/crossroot/internal/protocol"
 	"github.com/crossroot/crossroot/internal/toolroot"
@@ -104,29 +105,12 @@ func (f RootFacts) points() []Finding {
 		case p.Mode == unix.S_IFLNK && p.Loop:
 			all = append(all, bad(Warn, name, "a run that keeps changes replaces it by a directory", "a symlink to itself")...)
 		case p.Mode != 0 && p.Mode != unix.S_IFDIR:
-			all = append(all, bad(Fail, name, "move it away: crossroot puts the run's own there", "%s, not a directory", typeName(p.Mode))...)
+			all = append(all, bad(Fail, name, "move it away: crossroot puts the run's own there", "%s, not a directory", fd.TypeName(p.Mode))...)
 		case name == protocol.HiddenDir && p.Filled:
 			all = append(all, bad(Fail, name, "move it away: crossroot puts the run's own there", "exists and is not empty")...)
 		}
 	}
 	return all
-}
-
-// typeName says what a mode's type bits mean.
-func typeName(mode uint32) string {
-	switch mode & unix.S_IFMT {
-	case unix.S_IFLNK:
-		return "a symlink"
-	case unix.S_IFREG:
-		return "a file"
-	case unix.S_IFIFO:
-		return "a FIFO"
-	case unix.S_IFSOCK:
-		return "a socket"
-	case unix.S_IFDIR:
-		return "a directory"
-	}
-	return "a device"
 }
 
 func (f RootFacts) shell() []Finding {

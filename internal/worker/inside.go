@@ -247,10 +247,10 @@ func (w *worker) bind(merged *os.File, b protocol.Bind, source string) error {
 		return err
 	}
 	if (from.Mode&unix.S_IFMT == unix.S_IFDIR) != (to.Mode&unix.S_IFMT == unix.S_IFDIR) {
-		return fmt.Errorf("%s is %s, but %s is %s", b.Source.Path, typeName(from.Mode), b.Target, typeName(to.Mode))
+		return fmt.Errorf("%s is %s, but %s is %s", b.Source.Path, fd.TypeName(from.Mode), b.Target, fd.TypeName(to.Mode))
 	}
 	if to.Mode&unix.S_IFMT != unix.S_IFDIR && to.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fmt.Errorf("%s is %s", b.Target, typeName(to.Mode))
+		return fmt.Errorf("%s is %s", b.Target, fd.TypeName(to.Mode))
 	}
 	clone, err := mount.Clone(src, "", true)
 	if err != nil {

@@ -299,7 +299,7 @@ func (w *worker) mountPoints() ([]string, error) {
 			}
 			w.warn("%s%s is a symlink to itself: replaced by a directory", w.setup.RootName, name)
 		case st.Mode&unix.S_IFMT != unix.S_IFDIR:
-			return nil, &Error{Kind: "mountpoint", Path: name, Err: fmt.Errorf("%s%s is %s, not a directory", w.setup.RootName, name, typeName(st.Mode))}
+			return nil, &Error{Kind: "mountpoint", Path: name, Err: fmt.Errorf("%s%s is %s, not a directory", w.setup.RootName, name, fd.TypeName(st.Mode))}
 		case name == protocol.HiddenDir:
 			if names, err := fd.Readdirnames(w.layout.lower, name); err != nil || len(names) > 0 {
 				return nil, &Error{Kind: "mountpoint", Path: name, Err: fmt.Errorf("%s%s exists and is not empty", w.setup.RootName, name)}
@@ -343,21 +343,4 @@ func (w *worker) hide(points []string) error {
 	}
 	times := []unix.Timespec{st.Atim, st.Mtim}
 	return unix.UtimesNanoAt(unix.AT_FDCWD, "/up/upper", times, 0)
-}
-
-// typeName says what a mode's file type is.
-func typeName(mode uint32) string {
-	switch mode & unix.S_IFMT {
-	case unix.S_IFLNK:
-		return "a symlink"
-	case unix.S_IFREG:
-		return "a file"
-	case unix.S_IFIFO:
-		return "a FIFO"
-	case unix.S_IFSOCK:
-		return "a socket"
-	case unix.S_IFDIR:
-		return "a directory"
-	}
-	return "a device"
 }

@@ -112,3 +112,20 @@ func Readdirnames(root *os.File, unsafePath string) ([]string, error) {
 	defer dir.Close()
 	return dir.Readdirnames(-1)
 }
+
+// TypeName says in words what a mode's file type (st_mode) is: "a symlink".
+func TypeName(mode uint32) string {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		return "a symlink"
+	case unix.S_IFREG:
+		return "a file"
+	case unix.S_IFIFO:
+		return "a FIFO"
+	case unix.S_IFSOCK:
+		return "a socket"
+	case unix.S_IFDIR:
+		return "a directory"
+	}
+	return "a device"
+}
