@@ -31,7 +31,7 @@ var layers = []struct {
 	{"first process, answers", []string{"internal/pid1", "internal/broker", "internal/exempt"}, false},
 	{"twins", []string{"internal/twin"}, false},
 	{"parts", []string{"internal/toolroot", "internal/transaction", "internal/tree", "internal/standin", "internal/builtin/*", "internal/debian/repo"}, false},
-	{"pieces", []string{"internal/debian/archive/debmake", "internal/debian/unpack", "internal/transaction/*", "internal/dispatcher/image", "internal/protocol", "internal/fetch"}, false},
+	{"pieces", []string{"internal/debian/archive/debmake", "internal/debian/unpack", "internal/transaction/*", "internal/twin/state", "internal/dispatcher/image", "internal/protocol", "internal/fetch"}, false},
 	{"kernel", []string{"internal/kernel/*"}, true},
 	{"formats", formats, true},
 }

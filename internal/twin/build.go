@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/crossroot/crossroot/internal/debian/version"
+	"github.com/crossroot/crossroot/internal/twin/state"
 )
 
 const keyLength = 24 // hexadecimal digits
@@ -23,6 +25,7 @@ type builder struct {
 	root   *os.File
 	o      Options
 	old    note // what was known
+	other  note // of the root after a run, if this is the start of one, and the other way round
 	note   note // what is known now
 	target target
 	repo   Repository // nil until it is needed
@@ -39,17 +42,16 @@ func (b *builder) build(ctx context.Context) (*Twin, error) {
 	}
 	defer unlock()
 	b.cache.sweep()
-	b.old = b.cache.readNote(b.root, b.o)
-	if b.target, err = readTarget(b.root, b.o.Target, b.o.Host); err != nil {
+	b.old, b.other = b.cache.readNote(b.root, b.o), b.cache.readOtherNote(b.root, b.o)
+	if err := b.readTarget(); err != nil {
 		return nil, err
 	}
-	b.note.Sum, b.note.From = b.target.sum(), b.old.From
-	if b.note.Sum == b.old.Sum && !b.o.Refresh && !b.retries() && (!b.o.Check || b.cache.checkTree(b.old.Key)) {
-		b.note.Key, b.note.Choices, b.note.Failure = b.old.Key, b.old.Choices, b.old.Failure
-		if t, err := b.finish(); err == nil {
+	for _, n := range []note{b.old, b.other} {
+		if t, err := b.again(n); err == nil {
 			return t, nil
 		}
 	}
+	b.note.Key, b.note.Choices, b.note.Failure, b.note.From = "", nil, nil, cmp.Or(b.old.From, b.other.From)
 	if err := b.choose(ctx); err != nil {
 		return nil, err
 	}
@@ -69,12 +71,42 @@ func (b *builder) build(ctx context.Context) (*Twin, error) {
 	return t, nil
 }
 
+// readTarget reads what the twin is to be of.
+func (b *builder) readTarget() error {
+	var s state.State
+	var err error
+	if b.o.State != nil {
+		s = *b.o.State
+	} else if s, err = state.Read(b.root, state.Largest); err != nil {
+		return err
+	}
+	if b.target, err = newTarget(s, b.o.Target, b.o.Host); err != nil {
+		return err
+	}
+	if n := len(b.target.packages); n > MostPackages && b.o.State != nil {
+		return fmt.Errorf("%w: %d packages", ErrTooMuch, n)
+	}
+	b.note.Sum = b.target.sum()
+	return nil
+}
+
+// again opens the twin that a note names, if it is of the same packages.
+func (b *builder) again(n note) (*Twin, error) {
+	if b.note.Sum != n.Sum || b.o.Refresh || b.retries(n) || b.o.Check && !b.cache.checkTree(n.Key) {
+		return nil, errChanged
+	}
+	b.note.Key, b.note.Choices, b.note.Failure, b.note.From = n.Key, n.Choices, n.Failure, n.From
+	return b.finish()
+}
+
+var errChanged = errors.New("changed")
+
 // retryAfter is how long a repository that can't be had is left alone.
 const retryAfter = time.Hour
 
-// retries says whether the repository is to be tried again, which couldn't be had the last time.
-func (b *builder) retries() bool {
-	f := b.old.Failure
+// retries says whether the repository is to be tried again, which couldn't be had when the note was written.
+func (b *builder) retries(n note) bool {
+	f := n.Failure
 	if f == nil {
 		return false
 	}
@@ -97,6 +129,7 @@ func (b *builder) finish() (*Twin, error) {
 
 // describe fills in what a report wants to know.
 func (t *Twin) describe(n note) {
+	t.Failure = n.Failure
 	for name, c := range n.Choices {
 		switch {
 		case c.LeftOut:

@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"github.com/crossroot/crossroot/internal/kernel/flock"
+	"github.com/crossroot/crossroot/internal/twin/state"
 )
 
 // cache is the directory where twins are kept:
 //
 //	lock              held while something is built or deleted
 //	root-ID           a note on a root, JSON; ID is made from its path and the two architectures
+//	root-ID-run       a note on what the last run made of it, whether it was kept or not
 //	package/ID/       an unpacked package: files/, and record, which names them
 //	tree-KEY/root     a twin, hard links into package/*; tree-KEY/record names its files
 //	tree-KEY/in-use   locked (shared) by whoever uses it
@@ -135,7 +137,21 @@ func (n note) describes(files map[string]string) bool {
 
 func (c *cache) noteName(root *os.File, o Options) string {
 	sum := sha256.Sum256([]byte(root.Name() + "\x00" + o.Target.Name + "\x00" + o.Host.Name))
-	return c.path("root-" + hex.EncodeToString(sum[:8]))
+	name := "root-" + hex.EncodeToString(sum[:8])
+	if o.State != nil {
+		name += "-run"
+	}
+	return c.path(name)
+}
+
+// readOtherNote reads the note on the root after a run, if o is about its start, and the other way round.
+func (c *cache) readOtherNote(root *os.File, o Options) note {
+	if o.State == nil {
+		o.State = &state.State{}
+	} else {
+		o.State = nil
+	}
+	return c.readNote(root, o)
 }
 
 // readNote reads the note on a root; one that can't be read is empty.

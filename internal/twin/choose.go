@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +21,7 @@ func (b *builder) choose(ctx context.Context) error {
 	want := map[string]string{}
 	for _, p := range b.target.packages {
 		want[p.Name] = p.Version
-		was, ok := b.old.Choices[p.Name]
-		if ok && was.Want == p.Version && b.keeps(p.Name, was) {
+		if was, ok := b.recall(p.Name, p.Version); ok {
 			b.note.Choices[p.Name] = was
 			continue
 		}
@@ -38,7 +38,7 @@ func (b *builder) choose(ctx context.Context) error {
 	b.note.Failure = &Failure{time.Now(), err.Error()}
 	b.warnings = append(b.warnings, err.Error())
 	for _, name := range ask {
-		if c := b.note.Choices[name]; c.SHA256 == "" || !b.cache.checkPackage(c.id(name)) {
+		if c := b.note.Choices[name]; c.SHA256 == "" || !b.whole(c.id(name)) {
 			b.note.Choices[name] = choice{Want: want[name], Unasked: true}
 		}
 	}
@@ -57,7 +57,7 @@ func (b *builder) askAll(ctx context.Context, names []string, want map[string]st
 			return err
 		}
 		b.note.Choices[name] = c
-		if c.SHA256 != "" && !c.LeftOut && !b.cache.checkPackage(c.id(name)) {
+		if c.SHA256 != "" && !c.LeftOut && !b.whole(c.id(name)) {
 			found[name] = p
 		}
 	}
@@ -72,21 +72,38 @@ func (b *builder) keeps(name string, was choice) bool {
 	case was.LeftOut || was.SHA256 == "":
 		return true
 	}
-	return b.cache.checkPackage(was.id(name))
+	return b.whole(was.id(name))
+}
+
+// recall finds what was chosen before for a package in this version, if that still is good.
+func (b *builder) recall(name, want string) (choice, bool) {
+	for _, n := range []note{b.old, b.other} {
+		if was, ok := n.Choices[name]; ok && was.Want == want && b.keeps(name, was) {
+			return was, true
+		}
+	}
+	return choice{}, false
 }
 
 func (b *builder) openRepository(ctx context.Context) error {
 	if b.repo != nil {
 		return nil
 	}
-	b.progress(0, 0, "looking for packages")
-	open := b.o.Repository
-	if open == nil {
-		open = b.apt
+	k := b.o.kept
+	if k == nil {
+		k = &kept{}
 	}
-	var err error
-	b.repo, b.note.From, err = open(ctx)
-	return err
+	if !k.opened {
+		b.progress(0, 0, "looking for packages")
+		open := b.o.Repository
+		if open == nil {
+			open = b.apt
+		}
+		k.repo, k.from, k.err = open(ctx)
+		k.opened = ctx.Err() == nil
+	}
+	b.repo, b.note.From = k.repo, cmp.Or(k.from, b.note.From)
+	return k.err
 }
 
 // ask asks the repository for a package. That it isn't there, or only for all architectures, is an answer too.
@@ -128,6 +145,9 @@ func (b *builder) get(ctx context.Context, found map[string]repo.Package) error 
 	}
 	if len(names) == 0 {
 		return nil
+	}
+	if err := b.allow(found); err != nil {
+		return err
 	}
 	b.progress(0, len(names), "fetching packages")
 	files, err := b.repo.Fetch(ctx, packages)

@@ -13,10 +13,11 @@ import (
 
 	"github.com/crossroot/crossroot/internal/arch"
 	"github.com/crossroot/crossroot/internal/debian/repo"
+	"github.com/crossroot/crossroot/internal/twin/state"
 )
 
 // ErrNotDebian says that a root has no database of Debian packages.
-var ErrNotDebian = errors.New("no Debian packages in it: there is no /var/lib/dpkg/status")
+var ErrNotDebian = state.ErrNone
 
 // ErrNoTwin says that not a single package of the root could be found for this machine's CPU.
 var ErrNoTwin = errors.New("none of its packages can be had for this machine's CPU")
@@ -45,6 +46,10 @@ type Options struct {
 	// Lenient goes on with what the cache has when the repository can't be had, and doesn't try that again for an hour.
 	Lenient bool
 	Config  repo.Config // what isn't set by Open: Keyrings, Offline, Allow…
+	// State, if not nil, is what a run made of the root, whose sources, keyrings and release are its own as before.
+	State *state.State
+
+	kept *kept // of a Follower
 }
 
 // Difference is a package whose version the repository doesn't have.
@@ -65,6 +70,7 @@ type Twin struct {
 	Unpacked    int          // packages, this time
 	Built       bool         // this time
 	Warnings    []string     // of the repository, this time
+	Failure     *Failure     // why the repository couldn't be had, if that was so (Options.Lenient)
 
 	inUse *os.File
 }
@@ -84,9 +90,12 @@ func Open(ctx context.Context, root *os.File, o Options) (*Twin, error) {
 		return nil, err
 	}
 	b := &builder{cache: c, root: root, o: o}
+	if o.State != nil {
+		return b.build(ctx)
+	}
 	b.old = c.readNote(root, o)
 	b.note.Files = identify(root)
-	if !o.Check && !o.Refresh && b.old.describes(b.note.Files) && !b.retries() {
+	if !o.Check && !o.Refresh && b.old.describes(b.note.Files) && !b.retries(b.old) {
 		if b.old.Key == "" {
 			return nil, b.old.Failure
 		}
