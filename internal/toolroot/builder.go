@@ -21,6 +21,7 @@ type builder struct {
 	*collection
 	o      Options
 	owners map[string]owner
+	reuse  *reusable // nil: nothing
 
 	mu    sync.Mutex // guards what follows
 	done  int
@@ -42,7 +43,7 @@ func newBuilder(c *collection, o Options) *builder {
 			files[it.real] = true
 		}
 	}
-	return &builder{collection: c, o: o, owners: owners(c.src, files)}
+	return &builder{collection: c, o: o, owners: owners(c.src, files), reuse: newReusable(o.Like, c.libDir)}
 }
 
 // base writes everything but what differs per target.
@@ -170,7 +171,7 @@ func (b *builder) writeFiles(dir string, items []*item, results []output) error 
 			continue
 		}
 		own := b.owners[it.real]
-		f := File{Path: it.dest, Source: it.real, Size: it.info.Size, Package: own.name, Version: own.version, Rewrites: results[i].changes}
+		f := File{Path: it.dest, Source: it.real, Size: it.info.Size, Package: own.name, Version: own.version, Made: it.made(), Rewrites: results[i].changes}
 		list = append(list, f)
 	}
 	return writeJSON(filepath.Join(dir, filesName), list)
@@ -230,6 +231,9 @@ func (b *builder) writeItem(dir string, it *item) (out output, err error) {
 	name := filepath.Join(dir, it.dest)
 	if it.link != "" {
 		return out, os.Symlink(it.link, name)
+	}
+	if out, ok := b.reuse.link(dir, it); ok {
+		return out, nil
 	}
 	content, err := b.content(it)
 	if err != nil {

@@ -76,6 +76,7 @@ type File struct {
 	Size     int64             `json:"size"`
 	Package  string            `json:"package,omitempty"`
 	Version  string            `json:"version,omitempty"`
+	Made     string            `json:"made,omitempty"` // from which state of Source, and how
 	Rewrites []relocate.Change `json:"rewrites,omitempty"`
 }
 

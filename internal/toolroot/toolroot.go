@@ -39,6 +39,9 @@ type Options struct {
 	Progress func(done, total int, what string)
 	// Rebuild builds even if nothing changed.
 	Rebuild bool
+	// Like, if not nil, is an open tool root that the new one will resemble: what
+	// is the same in both is shared.
+	Like *Root
 }
 
 // Root is a tool root that is ready. Close it when the sandbox is gone: until
