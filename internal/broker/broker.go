@@ -31,6 +31,7 @@ type Options struct {
 	Dispatch  bool            // false: the host runs the target itself
 	// EmulateAll makes every native outcome, and every builtin that can be, an emulation; stubs stay.
 	EmulateAll bool
+	Except     []protocol.Executable // from EmulateAll: decided as ever
 
 	// ToolFile finds a file of the tool root by its path inside; nil: it is at that path.
 	ToolFile func(inside string) string

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/crossroot/crossroot/internal/arch"
 	"github.com/crossroot/crossroot/internal/kernel/fd"
 	"github.com/crossroot/crossroot/internal/policy"
+	"github.com/crossroot/crossroot/internal/protocol"
 	"github.com/crossroot/crossroot/internal/toolroot"
 )
 
@@ -27,7 +29,7 @@ func (b *Broker) decide(e *executable, applet string) policy.Decision {
 // ask is decide without effects.
 func (b *Broker) ask(e *executable, applet string) policy.Decision {
 	d := b.Policy.Decide(b.subject(e, applet))
-	if b.EmulateAll {
+	if b.EmulateAll && !slices.Contains(b.Except, protocol.Executable{Path: e.path, Applet: applet}) {
 		d = emulated(d)
 	}
 	return d

@@ -99,10 +99,14 @@ type Setup struct {
 
 	// EmulateAll makes every native outcome and every builtin that can be an emulation: the reference of a comparison.
 	EmulateAll bool
-	Manifest   bool // describe what changed, for a comparison (Event.Manifest)
+	Except     []Executable // from EmulateAll: decided as ever
+	Manifest   bool         // describe what changed, for a comparison (Event.Manifest)
 
 	MakesNodes bool // the outside process can make device nodes at commit (real root)
 }
+
+// Executable is one executable of the target, or one applet of it.
+type Executable struct{ Path, Applet string }
 
 // Event is what the worker tells.
 type Event struct {

@@ -109,6 +109,7 @@ func (r *run) prepare(ctx context.Context) error {
 		s.Workdir = "/"
 	}
 	s.NetHost, s.EmulateAll, s.Manifest = r.o.NetHost, r.o.EmulateAll, r.o.Manifest
+	s.Except = r.o.Except
 	if s.NetHost {
 		s.Resolv, _ = os.ReadFile("/etc/resolv.conf")
 	}

@@ -65,8 +65,9 @@ type Options struct {
 	Warn     func(text string)
 	Progress func(done, total int, what string) // building the tool root
 
-	EmulateAll bool // emulate everything that can be: the reference of a comparison
-	Manifest   bool // Result.Manifest is wanted
+	EmulateAll bool                  // emulate everything that can be: the reference of a comparison
+	Except     []protocol.Executable // from EmulateAll: decided as ever
+	Manifest   bool                  // Result.Manifest is wanted
 }
 
 // Result is how a run ended.

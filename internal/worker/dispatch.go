@@ -43,6 +43,7 @@ func (w *worker) prepareDispatch() error {
 	o := broker.Options{
 		Root: w.layout.merged, Target: target, Host: arch.Host(), Policy: decisions, Fidelity: s.Fidelity,
 		Emulators: map[string]bool{}, Dispatch: len(s.Foreign) > 0, EmulateAll: s.EmulateAll,
+		Except: s.Except,
 	}
 	for _, e := range s.Emulators {
 		o.Emulators[e.Arch] = true
