@@ -28,7 +28,9 @@ import (
 //	tmp-*             being made, or left by one who was killed
 type cache struct{ dir string }
 
-const format = 1 // of everything in it
+const format = 2 // of everything in it
+
+const largestNote = 64 << 20 // bytes
 
 // ErrOwner says that the cache belongs to somebody else, who could put anything into it.
 var ErrOwner = errors.New("owned by another user, or writable by others")
@@ -63,7 +65,7 @@ func (c *cache) path(elements ...string) string {
 
 // lock waits until nobody else builds or deletes.
 func (c *cache) lock(ctx context.Context) (unlock func(), err error) {
-	f, err := os.OpenFile(c.path("lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(c.path("lock"), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock cache: %w", err)
 	}
@@ -157,7 +159,7 @@ func (c *cache) readOtherNote(root *os.File, o Options) note {
 // readNote reads the note on a root; one that can't be read is empty.
 func (c *cache) readNote(root *os.File, o Options) note {
 	var n note
-	text, err := os.ReadFile(c.noteName(root, o))
+	text, err := readFile(c.noteName(root, o), largestNote)
 	if err != nil || json.Unmarshal(text, &n) != nil || n.Format != format {
 		return note{}
 	}
@@ -184,7 +186,7 @@ func (c *cache) use(n note) (*Twin, error) {
 		return nil, fs.ErrNotExist
 	}
 	tree := c.path("tree-" + n.Key)
-	f, err := os.OpenFile(filepath.Join(tree, "in-use"), os.O_RDONLY, 0)
+	f, err := openRegular(filepath.Join(tree, "in-use"))
 	if err != nil {
 		return nil, fmt.Errorf("open twin: %w", err)
 	}

@@ -69,7 +69,7 @@ func (c *cache) needed() (keys, packages map[string]bool) {
 	notes, _ := filepath.Glob(c.path("root-*")) // the pattern is right
 	for _, name := range notes {
 		var n note
-		text, err := os.ReadFile(name)
+		text, err := readFile(name, largestNote)
 		if err == nil {
 			err = json.Unmarshal(text, &n)
 		}

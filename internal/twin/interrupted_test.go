@@ -127,13 +127,13 @@ func TestBuildersAtOnce(t *testing.T) {
 // A limit on the size of files stands in for a full disk: both end a write. (SIGXFSZ is Go's to ignore.)
 func TestDiskFull(t *testing.T) {
 	l := newLab(t)
-	l.add("p", "1", "utils", Member{Name: "./usr/bin/p", Content: string(make([]byte, 4<<20))})
+	l.add("p", "1", "utils", Member{Name: "./usr/bin/p", Content: string(make([]byte, 16<<20))})
 	l.install("p=1")
 	var old syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1 << 20, Max: old.Max}); err != nil {
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 8 << 20, Max: old.Max}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := l.try(Options{})

@@ -70,11 +70,19 @@ func (b *builder) openMachine(ctx context.Context) (Repository, string, error) {
 
 // openFile reads sources from a file of the machine, by its ending; any but .sources is one-line.
 func (b *builder) openFile(ctx context.Context) (Repository, string, error) {
-	text, err := os.ReadFile(b.o.From)
+	name, err := filepath.Abs(b.o.From)
 	if err != nil {
 		return nil, "", err
 	}
-	name := b.o.From
+	machine, err := os.Open("/")
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { _ = machine.Close() }()
+	text, err := fd.ReadFile(machine, name, repo.LargestSources)
+	if err != nil {
+		return nil, "", err
+	}
 	if end := filepath.Ext(name); end != ".sources" && end != ".list" {
 		name += ".list"
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -78,6 +79,21 @@ func TestNoSources(t *testing.T) {
 	l.write("etc/apt/sources.list", "deb [arch=armhf trusted=yes] file:/repo none main\n")
 	if _, err := l.fromApt(Options{From: "root"}); !errors.As(err, &failed) || failed.Kind != repo.NoSuite {
 		t.Errorf("no such suite: %v", err)
+	}
+}
+
+// What is no file of reasonable size is refused at once.
+func TestSourcesOfOddFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(syscall.Mkfifo(dir+"/fifo", 0o600), os.WriteFile(dir+"/huge", nil, 0o600), os.Truncate(dir+"/huge", 64<<30)); err != nil {
+		t.Fatal(err)
+	}
+	l := newLab(t)
+	l.install("a=1")
+	for _, name := range []string{dir + "/fifo", dir + "/huge", dir, "/dev/zero", dir + "/none"} {
+		if _, err := l.fromApt(Options{From: name}); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

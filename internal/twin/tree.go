@@ -54,6 +54,13 @@ func (b *builder) fill(ctx context.Context, dir string) error {
 	if err := db.write(); err != nil {
 		return err
 	}
+	for _, name := range db.made {
+		f, err := describe(root, name)
+		if err != nil {
+			return err
+		}
+		t.files = append(t.files, f)
+	}
 	if err := os.WriteFile(filepath.Join(dir, "in-use"), nil, 0o600); err != nil {
 		return err
 	}
@@ -145,7 +152,7 @@ func (t *tree) addPackage(name, dir string) ([]string, error) {
 		to := t.destination(name, f.name)
 		switch err := t.link(from, f.name, to); {
 		case err == nil:
-			t.files = append(t.files, file{to, f.size})
+			t.files = append(t.files, file{to, f.size, f.time})
 		case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP):
 		default:
 			return nil, &os.PathError{Op: "link", Path: filepath.Join(dir, "files", f.name), Err: err}
@@ -153,8 +160,6 @@ func (t *tree) addPackage(name, dir string) ([]string, error) {
 	}
 	return names, nil
 }
-
-var errDamaged = errors.New("damaged")
 
 func (t *tree) link(from *place, name, to string) error {
 	source, err := from.dir(path.Dir(name), false)
@@ -211,7 +216,11 @@ func (t *tree) mergeDirs() error {
 		if err != nil {
 			return &os.PathError{Op: "make", Path: filepath.Join(t.root.fd.Name(), d), Err: err}
 		}
-		t.files = append(t.files, file{d, -1})
+		f, err := describe(t.root.fd.Name(), d)
+		if err != nil {
+			return err
+		}
+		t.files = append(t.files, f)
 	}
 	return nil
 }
@@ -219,13 +228,16 @@ func (t *tree) mergeDirs() error {
 // database is the twin's dpkg database, as far as package toolroot reads it. Its directory is made before any package's
 // file, and no package's file comes to lie there.
 type database struct {
-	dir    string
+	root   string
+	made   []string // files, below root
 	status strings.Builder
 }
 
+const databaseDir = "var/lib/dpkg"
+
 func newDatabase(root string, diversions []diversion) (*database, error) {
-	d := &database{dir: filepath.Join(root, "var/lib/dpkg")}
-	if err := os.MkdirAll(filepath.Join(d.dir, "info"), 0o700); err != nil {
+	d := &database{root: root}
+	if err := os.MkdirAll(filepath.Join(root, databaseDir, "info"), 0o700); err != nil {
 		return nil, err
 	}
 	var text strings.Builder
@@ -236,7 +248,9 @@ func newDatabase(root string, diversions []diversion) (*database, error) {
 }
 
 func (d *database) create(name, text string) error {
-	f, err := os.OpenFile(filepath.Join(d.dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	name = databaseDir + "/" + name
+	d.made = append(d.made, name)
+	f, err := os.OpenFile(filepath.Join(d.root, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -254,8 +268,8 @@ func (d *database) write() error { return d.create("status", d.status.String()) 
 
 // claim locks a tree that nobody uses, or that isn't there.
 func claim(tree string) (release func(), err error) {
-	f, err := os.Open(filepath.Join(tree, "in-use"))
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := openRegular(filepath.Join(tree, "in-use"))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, errDamaged) {
 		return func() {}, nil
 	}
 	if err != nil {

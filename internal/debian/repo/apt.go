@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,8 +15,10 @@ import (
 	"github.com/crossroot/crossroot/internal/kernel/fd"
 )
 
+// LargestSources is how large a file of apt's configuration may be, bytes.
+const LargestSources = 1 << 20
+
 const (
-	largestSources = 1 << 20 // bytes
 	largestKeyring = 16 << 20
 	mostFiles      = 1000 // in a directory
 )
@@ -35,7 +38,7 @@ func ReadApt(root *os.File) (Apt, error) {
 		return a, fmt.Errorf("read apt's sources: %w", err)
 	}
 	for _, n := range names {
-		data, err := fd.ReadFile(root, n, largestSources)
+		data, err := fd.ReadFile(root, n, LargestSources)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -57,7 +60,7 @@ func (a *Apt) readConf(root *os.File) error {
 		return fmt.Errorf("read apt's configuration: %w", err)
 	}
 	for _, n := range append(names, "/etc/apt/apt.conf") {
-		data, err := fd.ReadFile(root, n, largestSources)
+		data, err := fd.ReadFile(root, n, LargestSources)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -114,6 +117,9 @@ func (r *Repository) keyring(s sources.Source) (*release.Keyring, error) {
 	defer machine.Close()
 	if r.config.Keyrings != nil {
 		for _, name := range r.config.Keyrings {
+			if name, err = filepath.Abs(name); err != nil {
+				return nil, err
+			}
 			if err := addKeys(k, name, machine); err != nil {
 				return nil, err
 			}

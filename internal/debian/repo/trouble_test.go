@@ -282,6 +282,16 @@ func TestKeyrings(t *testing.T) {
 	}
 }
 
+// A keyring that a person names is below the working directory, not below /.
+func TestRelativeKeyring(t *testing.T) {
+	c := newMirror(t).sign().write().config()
+	t.Chdir(filepath.Dir(c.Keyrings[0]))
+	c.Keyrings = []string{filepath.Base(c.Keyrings[0])}
+	if _, err := get(t, c); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestGC(t *testing.T) {
 	m := newMirror(t).sign().write()
 	c := m.config()
