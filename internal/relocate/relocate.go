@@ -31,6 +31,7 @@ const (
 	Loader             // the program interpreter (musl: also the C library)
 	LibC               // glibc's libc.so.6
 	Perl               // perl or libperl.so
+	Python             // python, or libpython3.so
 )
 
 // Rules say what is rewritten.
@@ -69,6 +70,11 @@ func Rewrite(b []byte, rules Rules) ([]Change, error) {
 	}
 	if err := e.runPaths(image, rules); err != nil {
 		return nil, err
+	}
+	if rules.Kind == Python && image.Interp() != "" {
+		if err := e.shim(image); err != nil {
+			return nil, err
+		}
 	}
 	static := image.Interp() == ""
 	replacements := pathRules(rules, image.Interp())

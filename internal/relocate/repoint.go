@@ -12,13 +12,14 @@ import (
 // A text that is too long for the place of the old one is put behind the last
 // byte of the read-only segment, where the file has zeros up to the end of the
 // page and the kernel maps them; whatever refers to the old text is made to
-// refer to the new one. A reference is either a relocation that adds the load
-// address to the text's (a pointer in initialised data), or on x86-64 an
-// instruction that computes its address (lea text(%rip), %reg). That an 8-byte
-// addend or the 32-bit distance in something that reads as lea is exactly that
-// of the text by chance is not to be feared; that a reference is of another
-// kind and is overlooked is: a text without any reference is not replaced, and
-// see Word for what callers must know.
+// refer to the new one. A reference is either a pointer in initialised data (a
+// relocation that adds the load address to the text's, or, in a program with a
+// fixed address, that address), or on x86-64 an instruction that computes its
+// address (lea text(%rip), %reg; where addresses are fixed, mov $text, %reg).
+// That a pointer, or the 32-bit number in something that reads as such an
+// instruction, is exactly that of the text by chance is not to be feared; that
+// a reference is of another kind and is overlooked is: a text without any
+// reference is not replaced, and see Word for what callers must know.
 
 // repoint makes references to the string at off refer to text.
 func (e *editor) repoint(image *elfimage.Image, off int, text string) error {
@@ -67,10 +68,50 @@ func (e *editor) references(image *elfimage.Image, at uint64) ([]reference, erro
 	if err != nil {
 		return nil, err
 	}
+	fixed := image.Type == elf.ET_EXEC
+	if fixed {
+		refs = append(refs, e.fixedPointers(image, at)...)
+	}
 	if image.Machine == elf.EM_X86_64 {
 		refs = append(refs, e.instructions(image, at)...)
+		if fixed {
+			refs = append(refs, e.fixedInstructions(image, at)...)
+		}
 	}
 	return refs, nil
+}
+
+// fixedPointers finds addresses in data of a program with a fixed address.
+func (e *editor) fixedPointers(image *elfimage.Image, at uint64) (refs []reference) {
+	for _, part := range data(image, e.b) {
+		for off := (part.off + 7) &^ 7; off+8 <= part.end; off += 8 {
+			if e.word(off) == at {
+				refs = append(refs, reference{off, 8, 0})
+			}
+		}
+	}
+	return refs
+}
+
+// fixedInstructions finds mov $address, %reg with a 32-bit register.
+func (e *editor) fixedInstructions(image *elfimage.Image, at uint64) (refs []reference) {
+	if at != uint64(int32(at)) {
+		return nil
+	}
+	number := binary.LittleEndian.AppendUint32(nil, uint32(at))
+	for _, part := range code(image, e.b) {
+		b := e.b[part.off:part.end]
+		for i := 1; i <= len(b)-len(number); i++ {
+			j := bytes.Index(b[i:], number)
+			if j < 0 {
+				break
+			}
+			if i += j; b[i-1]&0xf8 == 0xb8 {
+				refs = append(refs, reference{part.off + i, 4, 0})
+			}
+		}
+	}
+	return refs
 }
 
 // pointers finds relocations: entries of DT_RELA that are relative (System V

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"fmt"
+	"strings"
 
 	"github.com/crossroot/crossroot/internal/elfimage"
 )
@@ -18,6 +19,9 @@ type Word struct {
 	// replaced where it is a whole string, and in parentheses at the end of one:
 	// "1.21.22 (amd64)".
 	Tail bool
+	// Module says that the word also stands in the ending of binary python
+	// modules, ".cpython-311-WORD.so".
+	Module bool
 	// InCode says that the compiler may have turned a copy of it into
 	// instructions, see inlinedWords.
 	InCode bool
@@ -93,6 +97,11 @@ func (e *editor) wordPlaces(image *elfimage.Image, w Word) (places []place) {
 				places = append(places, place{at, at, ""})
 			case at > part.off && e.b[at-1] == '(' && bytes.HasPrefix(rest, []byte(")\x00")):
 				places = append(places, place{e.stringStart(part, at), at, ")"})
+			case w.Module && bytes.HasPrefix(rest, []byte(".so\x00")):
+				start := e.stringStart(part, at)
+				if before := string(e.b[start:at]); strings.HasPrefix(before, ".cpython-") && strings.HasSuffix(before, "-") {
+					places = append(places, place{start, at, ".so"})
+				}
 			}
 		}
 	}
