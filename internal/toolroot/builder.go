@@ -60,7 +60,7 @@ func (b *builder) base(ctx context.Context, dir string) error {
 	}
 	x := Index{
 		Format: format, Source: b.src.Name(), Host: b.host.Name, LibDir: b.libDir, Loader: b.loader,
-		Perl: b.perl, Skipped: b.skipped, Tools: []Tool{},
+		Perl: b.perl, Python: b.pythonIndex(), Skipped: b.skipped, Tools: []Tool{},
 	}
 	for i, it := range items {
 		x.Files++
@@ -234,6 +234,9 @@ func (b *builder) writeItem(dir string, it *item) (out output, err error) {
 	}
 	if out, ok := b.reuse.link(dir, it); ok {
 		return out, nil
+	}
+	if it.content != nil {
+		return out, writeNew(name, it.content, 0o644)
 	}
 	content, err := b.content(it)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 type item struct {
 	dest     string // relative: bin/dash
 	link     string // if not "": a symbolic link to this
+	content  []byte // if not nil: what the file holds, made by crossroot
 	real     string // in the source, without links
 	info     rootfs.Info
 	elf      bool
@@ -49,6 +50,7 @@ type collection struct {
 	skipped []Skip
 	missing []Skip // libraries: Source needs Reason
 	perl    *Perl
+	python  *Python
 }
 
 // collect finds all files: those of programs.list, or only one program's. It opens no file for more than its headers.
@@ -79,6 +81,7 @@ func collect(src *rootfs.Root, host arch.Arch, only string) (*collection, error)
 		if only == "" {
 			c.addModules()
 			c.addPerl()
+			c.addPython()
 		}
 		c.close()
 		c.reportMissing()

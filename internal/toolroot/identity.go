@@ -15,6 +15,7 @@ type family struct {
 	words     func(a arch.Arch) []string
 	inCode    bool // the compiler may have turned the name into instructions
 	tail      bool // see relocate.Word
+	module    bool // see relocate.Word
 	least     int  // places where a name must be found, in the whole family
 	// shown says that the programs only show the name: where it can't be
 	// replaced they are there as they are, without an Identity.
@@ -23,11 +24,13 @@ type family struct {
 
 // families by name: dpkg has the name in each program (lib/dpkg, ARCHITECTURE),
 // apt in libapt-pkg (apt-pkg/init.cc, COMMON_ARCH), bash as MACHTYPE, HOSTTYPE
-// and OSTYPE (variables.c, version.c).
+// and OSTYPE (variables.c, version.c), python as sys.implementation._multiarch, and in
+// the ending of the names of binary modules (sysmodule.c, dynload_shlib.c).
 var families = map[string]family{
-	"dpkg": {words: debianName, least: 1},
-	"apt":  {words: debianName, least: 1, inCode: true, libraries: []string{"libapt-pkg.so", "libapt-private.so"}},
-	"bash": {words: gnuNames, least: 2, tail: true, shown: true},
+	"dpkg":   {words: debianName, least: 1},
+	"apt":    {words: debianName, least: 1, inCode: true, libraries: []string{"libapt-pkg.so", "libapt-private.so"}},
+	"bash":   {words: gnuNames, least: 2, tail: true, shown: true},
+	"python": {words: tripletName, least: 2, module: true, libraries: []string{"libpython3."}},
 }
 
 // familyOf is the family that a library belongs to, or "".
@@ -47,6 +50,13 @@ func debianName(a arch.Arch) []string {
 		return nil
 	}
 	return []string{a.Debian}
+}
+
+func tripletName(a arch.Arch) []string {
+	if a.Debian == "" || a.Triplet == "" {
+		return nil
+	}
+	return []string{a.Triplet}
 }
 
 // gnuNames are what Debian's builds call machine type, host type and system
@@ -76,7 +86,7 @@ func (f family) rewriting(host, target arch.Arch, count *int) (list []relocate.W
 		return nil
 	}
 	for i := range from {
-		list = append(list, relocate.Word{Old: from[i], New: to[i], Tail: f.tail, InCode: f.inCode, Count: count})
+		list = append(list, relocate.Word{Old: from[i], New: to[i], Tail: f.tail, Module: f.module, InCode: f.inCode, Count: count})
 	}
 	return list
 }

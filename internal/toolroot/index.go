@@ -12,16 +12,17 @@ import (
 
 // Index says what is in a tool root.
 type Index struct {
-	Format  int    `json:"format"`
-	Source  string `json:"source"`  // host directory it was made from
-	Host    string `json:"host"`    // architecture, Debian's name
-	LibDir  string `json:"lib_dir"` // where the source keeps libraries: /usr/lib/<triplet>
-	Loader  string `json:"loader"`  // the source's program interpreter, "" if all programs are static
-	Files   int    `json:"files"`   // number of files
-	Bytes   int64  `json:"bytes"`   // and their size
-	Tools   []Tool `json:"tools"`
-	Perl    *Perl  `json:"perl,omitempty"`
-	Skipped []Skip `json:"skipped,omitempty"`
+	Format  int     `json:"format"`
+	Source  string  `json:"source"`  // host directory it was made from
+	Host    string  `json:"host"`    // architecture, Debian's name
+	LibDir  string  `json:"lib_dir"` // where the source keeps libraries: /usr/lib/<triplet>
+	Loader  string  `json:"loader"`  // the source's program interpreter, "" if all programs are static
+	Files   int     `json:"files"`   // number of files
+	Bytes   int64   `json:"bytes"`   // and their size
+	Tools   []Tool  `json:"tools"`
+	Perl    *Perl   `json:"perl,omitempty"`
+	Python  *Python `json:"python,omitempty"`
+	Skipped []Skip  `json:"skipped,omitempty"`
 
 	names map[string]int // path in a root → index in Tools
 }
@@ -81,7 +82,7 @@ type File struct {
 }
 
 const (
-	format     = 9
+	format     = 10
 	indexName  = "index.json" // in Base: an Index; in Variant: a list of Tools
 	filesName  = "files.json" // in both: a list of Files
 	hidden     = "/.cr/"

@@ -71,6 +71,8 @@ func libraryKind(real string) relocate.Kind {
 	switch {
 	case strings.HasPrefix(base, "libperl.so"):
 		return relocate.Perl
+	case strings.HasPrefix(base, "libpython3."):
+		return relocate.Python
 	case base == "libc.so.6" || strings.HasPrefix(base, "libc-2."):
 		return relocate.LibC
 	}

@@ -75,7 +75,7 @@ func (c *collection) addPerlDir(dir string) {
 	}
 	p := PerlDir{Source: dir, Farm: farm}
 	if real, ok := c.resolve(dir); ok {
-		for _, name := range c.sharedObjects(real, "auto", 0) {
+		for _, name := range c.sharedObjects(real, "auto", isXS) {
 			it, err := c.read(path.Join(real, name))
 			if err != nil {
 				continue
@@ -92,8 +92,14 @@ func (c *collection) addPerlDir(dir string) {
 	c.perl.Dirs = append(c.perl.Dirs, p)
 }
 
-// sharedObjects lists the *.so below top/dir, relative to top.
-func (c *collection) sharedObjects(top, dir string, depth int) (found []string) {
+func isXS(name string) bool { return strings.HasSuffix(name, ".so") }
+
+// sharedObjects lists the files below top/dir whose names match, relative to top.
+func (c *collection) sharedObjects(top, dir string, match func(name string) bool) []string {
+	return c.objectsBelow(top, dir, 0, match)
+}
+
+func (c *collection) objectsBelow(top, dir string, depth int, match func(name string) bool) (found []string) {
 	const deepest = 16
 	c.watch(path.Join(top, dir))
 	entries, err := c.src.ReadDir(path.Join(top, dir))
@@ -105,8 +111,10 @@ func (c *collection) sharedObjects(top, dir string, depth int) (found []string) 
 		name := path.Join(dir, e.Name())
 		switch {
 		case e.IsDir():
-			found = append(found, c.sharedObjects(top, name, depth+1)...)
-		case strings.HasSuffix(name, ".so") && e.Type().IsRegular():
+			if e.Name() != "__pycache__" {
+				found = append(found, c.objectsBelow(top, name, depth+1, match)...)
+			}
+		case match(name) && e.Type().IsRegular():
 			found = append(found, name)
 		}
 	}

@@ -35,7 +35,7 @@ func newReusable(r *Root, libDir string) *reusable {
 
 // link makes an item out of the other tool root's; ok is false if it has to be made anew.
 func (u *reusable) link(dir string, it *item) (out output, ok bool) {
-	if u == nil || it.link != "" || it.identity != "" {
+	if u == nil || it.link != "" || it.content != nil || it.identity != "" {
 		return out, false
 	}
 	f := u.files[it.dest]
