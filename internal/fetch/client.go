@@ -12,8 +12,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -95,6 +97,11 @@ func (c *Client) run(ctx context.Context, jobs []Job, indexes []int, results []R
 	cmd.Env = environment()
 	cmd.Stdin = &in
 	cmd.WaitDelay = 5 * time.Second
+	// It dies with us, also when we are killed: otherwise it would write beside the next one. The kernel sends the signal
+	// when the thread ends that started it, so this one is kept.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	tail := &tail{}
 	cmd.Stderr = tail
 	out, err := cmd.StdoutPipe()

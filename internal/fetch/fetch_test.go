@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -102,6 +103,39 @@ func TestCancelled(t *testing.T) {
 	r := (&Client{Program: "/bin/sh", Args: []string{"-c", "exec sleep 30"}}).Fetch(ctx, []Job{{URL: "http://127.0.0.1:1/a", Size: 1}}, nil)[0]
 	if !errors.Is(r.Err, context.DeadlineExceeded) || time.Since(start) > 5*time.Second {
 		t.Errorf("%v after %v", r.Err, time.Since(start))
+	}
+}
+
+// A program doesn't outlive whoever started it, not even one that was killed.
+func TestKilled(t *testing.T) {
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	if name := os.Getenv("FETCH_TEST_PID_FILE"); name != "" {
+		script := "echo $$ > " + name + ".new; mv " + name + ".new " + name + "; exec sleep 60"
+		(&Client{Program: "/bin/sh", Args: []string{"-c", script}}).Fetch(t.Context(), []Job{{URL: "http://127.0.0.1:1/a", Size: 1}}, nil)
+		t.Fatal("it ended")
+	}
+	parent := exec.Command(os.Args[0], "-test.run=^TestKilled$")
+	parent.Env = append(os.Environ(), "FETCH_TEST_PID_FILE="+pidFile)
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := ""
+	for deadline := time.Now().Add(20 * time.Second); pid == "" && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		text, _ := os.ReadFile(pidFile)
+		pid = strings.TrimSpace(string(text))
+	}
+	_ = parent.Process.Kill()
+	_ = parent.Wait()
+	if pid == "" {
+		t.Fatal("the program never started")
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if stat, err := os.ReadFile("/proc/" + pid + "/stat"); err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("process %s is still there", pid)
+		}
 	}
 }
 
