@@ -3,6 +3,7 @@ package repo
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/crossroot/crossroot/internal/fetch"
 )
@@ -17,6 +18,10 @@ type Error struct {
 
 func (e *Error) Error() string {
 	text := e.Err.Error()
+	var download *fetch.Error
+	if e.File != "" && errors.As(e.Err, &download) { // which says the URL once more
+		text = strings.Replace(text, download.Error(), download.Message, 1)
+	}
 	if e.File != "" {
 		text = e.File + ": " + text
 	}
@@ -58,15 +63,15 @@ var ways = map[Kind]string{
 	NoSource:    "name a source of this architecture's packages",
 	NoArch:      "name a source that has them",
 	NoSuite:     "check the suite's name and the repository's address",
-	NoComponent: "check the components' names, or allow to go on without",
+	NoComponent: "check the components' names, or go on without it (crossroot tools twin --allow-partial)",
 	Unreachable: "check the network and the proxy, or name another mirror",
-	Unsigned:    "add the repository's key to the keyring, or allow unsigned repositories (--allow-unsigned)",
+	Unsigned:    "add the repository's key to the keyring, or allow unsigned repositories (crossroot tools twin --allow-unsigned)",
 	Forged:      "don't use this mirror: somebody changed the file, or it is damaged; try another one",
-	Expired:     "use a mirror that is up to date, or allow expired repositories",
+	Expired:     "use a mirror that is up to date, or allow expired repositories (crossroot tools twin --allow-expired)",
 	Future:      "set the clock",
-	Rollback:    "use a mirror that is up to date, or allow older ones",
+	Rollback:    "use a mirror that is up to date",
 	Malformed:   "use another mirror",
-	Disagree:    "the mirror may be in the middle of an update: try again later or another mirror, or allow to go on without this component",
+	Disagree:    "the mirror may be in the middle of an update: try again later or another mirror, or if it is an index, go on without it (crossroot tools twin --allow-partial)",
 	NotCached:   "go online once",
 	Gone:        "the mirror may be in the middle of an update: try again",
 	Local:       "make room, or choose another cache directory",

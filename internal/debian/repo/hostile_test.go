@@ -297,3 +297,25 @@ func TestUnreachable(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A message names a file once, and how many others have the same trouble; the way out is in terms of the command.
+func TestMessages(t *testing.T) {
+	m := newMirror(t).sign()
+	delete(m.files, "pool/main/xx_2.0_amd64.deb")
+	for name := range m.files {
+		if strings.HasPrefix(name, "pool/contrib/") {
+			delete(m.files, name)
+		}
+	}
+	_, err := get(t, m.write().config())
+	if err == nil || strings.Count(err.Error(), "xx_2.0_amd64.deb") != 1 || !strings.Contains(err.Error(), "(and so with 1 more packages); ") {
+		t.Errorf("two packages are missing: %v", err)
+	}
+	for kind, option := range map[Kind]string{
+		Unsigned: "--allow-unsigned", Expired: "--allow-expired", NoComponent: "--allow-partial", Disagree: "--allow-partial",
+	} {
+		if text := (&Error{"r", "f", kind, errors.New("x")}).Error(); !strings.Contains(text, "crossroot tools twin "+option) {
+			t.Errorf("%s: %s", kind, text)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package repo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -80,21 +79,12 @@ func distance(have, want string) int {
 	switch c := version.Compare(have, want); {
 	case c == 0:
 		return equal
-	case version.Compare(withoutRebuild(have), withoutRebuild(want)) == 0:
+	case version.SameSource(have, want):
 		return rebuilt
 	case c > 0:
 		return newer
 	}
 	return older
-}
-
-// withoutRebuild takes away +b1, which a package has that was built again from the same source.
-func withoutRebuild(v string) string {
-	i := strings.LastIndex(v, "+b")
-	if i < 0 || i+2 == len(v) || strings.Trim(v[i+2:], "0123456789") != "" {
-		return v
-	}
-	return v[:i]
 }
 
 // Fetch gets packages into the cache and returns the paths of their files in the same order, each verified now.
@@ -151,7 +141,8 @@ func missing(packages []Package, paths []string) (indexes []int) {
 
 // get gets what is missing. Files with the same content under several names come one after the other.
 func (r *Repository) get(ctx context.Context, packages []Package, paths []string, missing []int) error {
-	var errs []error
+	var first *Error
+	failed := 0
 	for len(missing) > 0 {
 		var jobs []fetch.Job
 		var indexes, later []int
@@ -182,15 +173,20 @@ func (r *Repository) get(ctx context.Context, packages []Package, paths []string
 				kind, err = Local, place(jobs[n].Path, paths[indexes[n]])
 			}
 			if err != nil {
-				errs = append(errs, &Error{p.Repository, p.Filename, kind, err})
+				if failed++; first == nil {
+					first = &Error{p.Repository, p.Filename, kind, err}
+				}
 			}
 		}
 		missing = later
 	}
-	if len(errs) > 4 {
-		errs = append(errs[:4], fmt.Errorf("and %d more", len(errs)-4))
+	switch {
+	case first == nil:
+		return nil
+	case failed > 1:
+		first.Err = fmt.Errorf("%w (and so with %d more packages)", first.Err, failed-1)
 	}
-	return errors.Join(errs...)
+	return first
 }
 
 func place(from, to string) error {

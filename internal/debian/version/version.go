@@ -165,10 +165,10 @@ func letter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 
 // SameSource says whether two versions are of the same source: equal but for +bN, which counts the times that the same
 // source was built again, by architecture.
-func SameSource(a, b string) bool { return Compare(WithoutRebuild(a), WithoutRebuild(b)) == 0 }
+func SameSource(a, b string) bool { return Compare(withoutRebuild(a), withoutRebuild(b)) == 0 }
 
-// WithoutRebuild is a version without the +bN at its end.
-func WithoutRebuild(v string) string {
+// withoutRebuild is a version without the +bN at its end.
+func withoutRebuild(v string) string {
 	i := strings.LastIndex(v, "+b")
 	if i < 0 || i+2 == len(v) || strings.Trim(v[i+2:], "0123456789") != "" {
 		return v
