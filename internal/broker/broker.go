@@ -51,6 +51,7 @@ type Broker struct {
 	nodes     map[string]protocol.Node
 	refused   []string
 	perl      perlState
+	python    pythonState
 }
 
 // decided is a decision with what the report wants of it.
@@ -59,6 +60,7 @@ type decided struct {
 	arch         arch.Arch
 	decision     policy.Decision
 	order        string // the name to execute for an ordered one
+	python       bool   // it holds until python's modules change
 	ordered      bool   // crossroot's own entry carries it out, and notes what happened
 }
 

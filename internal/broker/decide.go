@@ -23,6 +23,11 @@ func (b *Broker) decide(e *executable, applet string) policy.Decision {
 			d.Reason = "perl: " + err.Error() + ": emulated"
 		}
 	}
+	if nativePython(d) {
+		if err := b.preparePython(); err != nil {
+			d = withoutNative(d, "python: "+err.Error()+": emulated")
+		}
+	}
 	return d
 }
 

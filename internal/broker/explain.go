@@ -84,6 +84,11 @@ func (b *Broker) explain(unsafePath, applet string, depth int) (*Explanation, er
 		return x, nil
 	}
 	x.Decision = b.ask(e, "")
+	if nativePython(x.Decision) {
+		if _, _, err := b.planPython(); err != nil {
+			x.Decision = withoutNative(x.Decision, "python: "+err.Error()+": emulated")
+		}
+	}
 	if x.Decision.Multicall {
 		if applet == "" {
 			applet = path.Base(unsafePath)

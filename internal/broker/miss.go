@@ -120,6 +120,7 @@ func (b *Broker) enter(e *executable, applet, comm string, preload bool) error {
 		return b.write(known, comm, b.decisions[known])
 	}
 	d := b.decide(e, "")
+	python := strings.HasPrefix(path.Base(e.path), pythonPrefix)
 	if d.Interpreter {
 		if err := symlink(b.mapDir(e.arch)+"/script", entry+".i"); err != nil {
 			return err
@@ -138,7 +139,7 @@ func (b *Broker) enter(e *executable, applet, comm string, preload bool) error {
 		entry += preloadMark
 		d = withoutNative(d, "LD_PRELOAD is set, and its libraries are of the target's CPU")
 	}
-	b.decisions[entry] = &decided{path: e.path, applet: applet, arch: e.arch, decision: d, ordered: b.ordered(e.arch, d)}
+	b.decisions[entry] = &decided{path: e.path, applet: applet, arch: e.arch, decision: d, ordered: b.ordered(e.arch, d), python: python}
 	return b.write(entry, comm, b.decisions[entry])
 }
 
@@ -162,6 +163,8 @@ func (b *Broker) mapDir(a arch.Arch) string { return protocol.HiddenDir + "/" + 
 // of a program, or there is no emulator for it.
 func (b *Broker) ordered(a arch.Arch, d policy.Decision) bool {
 	switch {
+	case d.Outcome == policy.Native && isPython(d.Native): // it looks for a virtual environment
+		return true
 	case len(d.ByArgs) > 0 || d.Outcome == policy.Builtin || d.Outcome == policy.Stub || d.Outcome == policy.Deny:
 		return true
 	case d.Outcome == policy.Emulate:

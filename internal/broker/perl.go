@@ -56,7 +56,7 @@ func (b *Broker) renewPerl() error {
 	var watched []string
 	for _, d := range b.Tools.Perl.Dirs {
 		target := targetPerlDir(d, b.Tools, b.Target.Triplet)
-		files, below, err := b.filesBelow(target)
+		files, below, err := b.filesBelow(target, func(string) bool { return true })
 		if err != nil {
 			return err
 		}
@@ -102,9 +102,9 @@ func targetPerlDir(d toolroot.PerlDir, tools *toolroot.Index, triplet string) st
 // maxModules bounds a farm: Debian's whole perl has some 2,000 files there.
 const maxModules = 50000
 
-// filesBelow lists what is in a directory of the target at any depth but for directories, relative to it, and the
-// directories themselves (and the parent), for the watch.
-func (b *Broker) filesBelow(dir string) (files, dirs []string, err error) {
+// filesBelow lists what is in a directory of the target at any depth, but for directories and what isn't to be kept,
+// relative to it, and the directories themselves (and the parent), for the watch.
+func (b *Broker) filesBelow(dir string, keep func(name string) bool) (files, dirs []string, err error) {
 	dirs = append(dirs, path.Dir(dir))
 	var walk func(rel string, depth int) error
 	walk = func(rel string, depth int) error {
@@ -130,6 +130,9 @@ func (b *Broker) filesBelow(dir string) (files, dirs []string, err error) {
 		}
 		for _, e := range entries {
 			name := path.Join(rel, e.Name())
+			if !keep(name) && !e.IsDir() || e.Name() == pythonCache {
+				continue
+			}
 			if !e.IsDir() {
 				files = append(files, name)
 			} else if err := walk(name, depth+1); err != nil {

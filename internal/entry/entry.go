@@ -79,6 +79,11 @@ func Main(name string, argv []string) int {
 		o.Path = path.Clean(words[0])
 	}
 	d := policy.Pick(o.Decision, words)
+	if d.Outcome == policy.Native && strings.HasPrefix(path.Base(d.Native), "python3.") {
+		if why := foreignPython(argv, os.Environ()); why != "" {
+			d.Outcome, d.Reason = policy.Emulate, "python: "+why+": emulated"
+		}
+	}
 	switch d.Outcome {
 	case policy.Builtin:
 		note(o, d, nil)
