@@ -89,6 +89,12 @@ func TestDefaultCalls(t *testing.T) {
 		{"/bin/bash", "bash x", Native},
 		{"/usr/bin/perl", "perl -e1", Native},
 		{"/usr/bin/python3.11", "python3 x", Emulate},
+		{"/usr/bin/python3.11", "python3", Emulate},
+		{"/usr/bin/python3.11", "python3 -c x /usr/bin/py3compile", Emulate},
+		{"/usr/bin/python3.11", "/usr/bin/python3 -Es /usr/bin/py3compile -p x", Native},
+		{"/usr/bin/python3.11", "python3.11 -m py_compile -", Native},
+		{"/usr/bin/python3.11", "/usr/bin/python3.11 -E -S /usr/lib/python3.11/py_compile.py x", Native},
+		{"/usr/bin/python2.7", "python2.7 x", Emulate},
 		// coreutils
 		{"/usr/bin/[", "[ a = a ]", Native},
 		{"/bin/uname", "uname -m", Native},

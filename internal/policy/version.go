@@ -49,3 +49,8 @@ func significant(version, rule string) string {
 	}
 	return version
 }
+
+// SameUpstream reports whether two versions are known and equal by the rule "upstream".
+func SameUpstream(a, b string) bool {
+	return a != "" && significant(a, versionUpstream) == significant(b, versionUpstream)
+}
