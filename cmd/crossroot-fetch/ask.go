@@ -16,7 +16,7 @@ import (
 func (g *getter) start() {
 	dialer := &net.Dialer{Timeout: g.connect, KeepAlive: 30 * time.Second}
 	g.transport = &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
+		Proxy:                  proxy,
 		DialContext:            dialer.DialContext,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // the files are compressed, and their sums are of what is stored
@@ -91,11 +91,14 @@ func (t *transfer) request(ctx context.Context, to *url.URL) *http.Request {
 func unreachable(ctx context.Context, to *url.URL, err error) *failure {
 	var name *net.DNSError
 	var timeout net.Error
+	var bad *proxyError
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return final(fetch.Timeout, "took too long in all")
 	case errors.As(err, &name) && name.IsNotFound:
-		return final(fetch.Unreachable, "there is no host %q", to.Hostname())
+		return final(fetch.Unreachable, "there is no host %q", name.Name)
+	case errors.As(err, &bad):
+		return final(fetch.Unreachable, "%v", bad)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return passing(fetch.Timeout, "%s doesn't answer: %v", to.Host, err)
 	}

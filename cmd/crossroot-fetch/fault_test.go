@@ -175,6 +175,35 @@ func TestTooSlow(t *testing.T) {
 	}
 }
 
+// Of many files on a server that fails, a few are tried; one that answers, if only with 404, is not given up.
+func TestGivenUp(t *testing.T) {
+	for _, code := range []int{500, 404} {
+		s := serve(t, func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) })
+		good := serve(t, func(_ int, w http.ResponseWriter, r *http.Request) { whole(w, r) })
+		g := quick()
+		g.tries = 2
+		var jobs []fetch.Job
+		for i := range 60 {
+			jobs = append(jobs, job(t, fmt.Sprintf("%s/%d", s.URL, i)))
+		}
+		jobs = append(jobs, job(t, good.URL))
+		events := do(t, g, jobs...)
+		for i, e := range events[:60] {
+			if e.Kind != fetch.Failed || e.Cause != map[int]fetch.Cause{500: fetch.Status, 404: fetch.NotFound}[code] {
+				t.Errorf("%d, %d: %+v", code, i, e)
+			}
+		}
+		right(t, jobs[60], events[60])
+		// Those that were under way at the fourth failure go on.
+		if n := s.requests(); code == 500 && (n < mostFailures*2 || n > (mostFailures+8)*2) || code == 404 && n != 60 {
+			t.Errorf("%d: %d requests", code, n)
+		}
+		if text := events[59].Message; code == 500 && !strings.Contains(text, "not tried") {
+			t.Error(text)
+		}
+	}
+}
+
 func TestNobodyThere(t *testing.T) {
 	s := serve(t, func(int, http.ResponseWriter, *http.Request) {})
 	s.Close()

@@ -21,6 +21,7 @@ type getter struct {
 	pause                time.Duration
 
 	transport *http.Transport
+	hosts     hosts
 }
 
 func newGetter() *getter {
@@ -46,7 +47,13 @@ func passing(cause fetch.Cause, format string, args ...any) *failure {
 
 // get does a job to its end.
 func (g *getter) get(ctx context.Context, j fetch.Job, p *progress) fetch.Event {
+	host := hostOf(j)
+	if last := g.hosts.given(host); last != nil {
+		return fetch.Event{ID: j.ID, Kind: fetch.Failed, Cause: last.cause,
+			Message: printable(fmt.Sprintf("not tried, as the last %d from there failed: %s", mostFailures, last.text))}
+	}
 	done, err := g.attempts(ctx, j, p)
+	g.hosts.note(host, err)
 	if err == nil {
 		done.ID, done.Kind = j.ID, fetch.Done
 		return done

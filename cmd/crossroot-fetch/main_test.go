@@ -104,6 +104,34 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// A variable that names no proxy is not passed over, and a proxy that isn't there isn't the mirror's fault.
+func TestBadProxy(t *testing.T) {
+	t.Setenv("no_proxy", "")
+	for value, want := range map[string]string{
+		"::nonsense::":            "http_proxy in the environment is no proxy's address",
+		"nonsense://proxy.test":   "http_proxy in the environment",
+		"http://":                 "http_proxy in the environment",
+		"http://a b":              "http_proxy in the environment",
+		"http://proxy.invalid:80": `there is no host "proxy.invalid"`,
+	} {
+		t.Setenv("http_proxy", value)
+		start := time.Now()
+		r := client(t).Fetch(t.Context(), []fetch.Job{job(t, "http://mirror.invalid/file")}, nil)[0]
+		var e *fetch.Error
+		if !errors.As(r.Err, &e) || e.Cause != fetch.Unreachable || !strings.Contains(e.Message, want) || strings.Contains(e.Message, "tried") {
+			t.Errorf("%s: %v", value, r.Err)
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("%s: %v", value, took)
+		}
+	}
+	for _, value := range []string{"proxy.test:3128", "http://u:p@proxy.test", "SOCKS5://127.0.0.1:1", "https://[::1]:3"} {
+		if !proxyAddress(value) {
+			t.Errorf("%s is no proxy", value)
+		}
+	}
+}
+
 // What the environment has beside the proxy stays out.
 func TestEnvironment(t *testing.T) {
 	t.Setenv("SECRET_OF_THE_USER", "x")
