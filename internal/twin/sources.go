@@ -51,7 +51,8 @@ func (b *builder) openRoot(ctx context.Context) (Repository, string, error) {
 		return nil, "", err
 	}
 	b.warn(apt.Problems)
-	return b.openSources(ctx, apt.Sources, b.root, b.o.Target.Debian, apt.Expired, "the root's sources")
+	r, words, err := b.openSources(ctx, apt.Sources, b.root, b.o.Target.Debian, apt.Expired, "the root's sources")
+	return r, words, because(err, apt.Problems)
 }
 
 func (b *builder) openMachine(ctx context.Context) (Repository, string, error) {
@@ -65,7 +66,20 @@ func (b *builder) openMachine(ctx context.Context) (Repository, string, error) {
 		return nil, "", err
 	}
 	b.warn(apt.Problems)
-	return b.openSources(ctx, apt.Sources, nil, b.o.Host.Debian, apt.Expired, "this machine's sources")
+	r, words, err := b.openSources(ctx, apt.Sources, nil, b.o.Host.Debian, apt.Expired, "this machine's sources")
+	return r, words, because(err, apt.Problems)
+}
+
+// because adds to an error what couldn't be understood of apt's configuration, which may be why.
+func because(err error, problems []error) error {
+	if err == nil || len(problems) == 0 {
+		return err
+	}
+	more := ""
+	if len(problems) > 1 {
+		more = fmt.Sprintf(" (and %d more)", len(problems)-1)
+	}
+	return fmt.Errorf("%w; not understood: %w%s", err, problems[0], more)
 }
 
 // openFile reads sources from a file of the machine, by its ending; any but .sources is one-line.

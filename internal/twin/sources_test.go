@@ -72,6 +72,12 @@ func TestNoSources(t *testing.T) {
 	if _, err := l.fromApt(Options{}); !errors.As(err, &failed) || failed.Kind != repo.NoSource {
 		t.Errorf("no sources: %v", err)
 	}
+	l.write("etc/apt/sources.list", "deb cdrom:[a]/ test main\n")
+	l.write("etc/apt/sources.list.d/x.list", "hello\n")
+	if _, err := l.fromApt(Options{}); !errors.As(err, &failed) || failed.Kind != repo.NoSource || !strings.Contains(err.Error(), "not understood: /etc/apt/sources.list:1: ") {
+		t.Errorf("sources that can't be understood: %v", err)
+	}
+	l.write("etc/apt/sources.list.d/x.list", "")
 	l.write("etc/apt/sources.list", "deb [arch=armhf trusted=yes] file:/repo test main\n")
 	if _, err := l.fromApt(Options{}); !errors.As(err, &failed) || failed.Kind != repo.NoArch {
 		t.Errorf("not for this machine's CPU: %v", err)
