@@ -94,6 +94,10 @@ func (b *Broker) planPython() (links map[string]string, watched []string, err er
 			return nil, watched, err
 		}
 		links[m] = protocol.HiddenDir + "/python" + source
+		// A python that is called by a name in /bin finds them in /lib.
+		if top, _, ok := strings.Cut(strings.TrimPrefix(m, "/usr/lib/"), "/"); ok && strings.HasPrefix(m, "/usr/lib/") {
+			links["/lib/"+top] = dlshim.Prefix + "/usr/lib/" + top
+		}
 	}
 	// Libraries that a script opens by the target's path are the tool root's.
 	for _, dir := range []string{"/usr/lib/", "/lib/"} {
