@@ -23,9 +23,10 @@ package dispatcher
 
 import "unsafe"
 
-// Magic is the system-call number that carries requests to the broker: no kernel assigns it, the sandbox's seccomp
-// filter turns it into a user notification. Its first argument is one of the Request numbers.
-const Magic = 0x4352
+// Magic is the option of prctl(2) that carries requests to the broker: no kernel knows it, the seccomp filter of a run
+// turns it into a user notification. Filters that containers put on top allow prctl, unlike calls that don't exist. The
+// next argument is one of the Request numbers.
+const Magic = 0x43520001
 
 // Requests to the broker.
 const (
@@ -36,6 +37,19 @@ const (
 	// RequestEmulator (name *byte, fd): a descriptor of the emulator for this architecture, or an error number. name
 	// is the dispatcher's own ("/.cr/ARCH/entry"), fd the executable.
 	RequestEmulator = 2
+	// RequestLocate (fd, step): there is no hidden directory in this root; attach one. fd is the executable. Answers
+	// LocateReady when it is there now, LocateUnshare when the process has to unshare its mount namespace and ask again
+	// (step StepUnshared, or StepRefused if it may not), else an error number: emulate by descriptor.
+	RequestLocate = 3
+)
+
+// Steps and answers of RequestLocate.
+const (
+	StepFirst     = 0
+	StepUnshared  = 1
+	StepRefused   = 2
+	LocateReady   = 0
+	LocateUnshare = 1
 )
 
 // exitCannotRun is the exit code when nothing could be executed; the shell's convention.

@@ -37,18 +37,38 @@ func start(sp uintptr) {
 	syscall6(sysFcntl, fd, 2 /* F_SETFD */, 1 /* FD_CLOEXEC */, 0, 0, 0)
 
 	key := name(load(argv, 0), fd)
+	if key == 0 && locate(fd) {
+		key = name(load(argv, 0), fd)
+	}
 	findPreload(env)
 	syscall6(sysPrctl, 16 /* PR_GET_NAME */, uintptr(unsafe.Pointer(&comm)), 0, 0, 0, 0)
 	if key > 0 {
 		applet := appletOf(argv, argc, key)
 		record(key, applet)
 		dispatch(argv, argc, env, key)
-		if syscall6(Magic, RequestMiss, fd, applet, preload, uintptr(unsafe.Pointer(&comm)), 0) == 0 {
+		if syscall6(sysPrctl, Magic, RequestMiss, fd, applet, preload, uintptr(unsafe.Pointer(&comm))) == 0 {
 			dispatch(argv, argc, env, key)
 		}
 	}
 	emulateByDescriptor(argv, env)
 	fail(argv, argc)
+}
+
+// locate asks the broker for a hidden directory in this process's root, which has none: the first dispatch in a root
+// that a builder made. It is attached in a mount namespace of this process's own where possible, so that nobody else
+// sees it.
+//
+//go:nosplit
+func locate(fd uintptr) bool {
+	r := syscall6(sysPrctl, Magic, RequestLocate, fd, StepFirst, 0, 0)
+	if r == LocateUnshare {
+		step := uintptr(StepUnshared)
+		if syscall6(sysUnshare, 0x20000 /* CLONE_NEWNS */, 0, 0, 0, 0, 0) != 0 {
+			step = StepRefused
+		}
+		r = syscall6(sysPrctl, Magic, RequestLocate, fd, step, 0, 0)
+	}
+	return r == LocateReady
 }
 
 // emulation lays the emulator's arguments in front of argv[3:], over argc and the words below it, which entry left
@@ -135,7 +155,7 @@ func readModel(self uintptr) {
 //
 //go:nosplit
 func emulateByDescriptor(argv, env uintptr) {
-	fd := syscall6(Magic, RequestEmulator, load(argv, 0), execFD, 0, 0, 0)
+	fd := syscall6(sysPrctl, Magic, RequestEmulator, load(argv, 0), execFD, 0, 0)
 	if int(fd) < 0 {
 		return
 	}

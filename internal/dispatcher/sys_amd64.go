@@ -14,6 +14,7 @@ const (
 	sysCapget     = 125
 	sysCapset     = 126
 	sysPrctl      = 157
+	sysUnshare    = 272
 	sysExitGroup  = 231
 	sysOpenat     = 257
 	sysReadlinkat = 267

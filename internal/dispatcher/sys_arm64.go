@@ -12,6 +12,7 @@ const (
 	sysCapset     = 91
 	sysExitGroup  = 94
 	sysPrctl      = 167
+	sysUnshare    = 97
 	sysGetuid     = 174
 	sysGeteuid    = 175
 	sysGetgid     = 176

@@ -96,7 +96,7 @@ func (w *worker) converse(conn *fdsock.Conn, filter []unix.SockFilter) (*protoco
 			if len(files) != 1 {
 				return nil, errors.New("pid 1 sent no listener")
 			}
-			w.broker.Serve(seccomp.NewListener(files[0], dispatcher.Magic))
+			w.broker.Serve(seccomp.NewListener(files[0]))
 		case protocol.InitPty:
 			if err := w.conn.Send(protocol.Event{Kind: protocol.EventPty}, files...); err != nil {
 				return nil, err

@@ -75,8 +75,8 @@ func Inner(file, name string, uids, gids []syscall.SysProcIDMap) error {
 }
 
 // Listener installs a run's seccomp filter, with its listener, on the calling thread, which must be locked and end
-// afterwards; magic is the number of the broker's call.
-func Listener(magic int) error {
+// afterwards; magic is the option of prctl(2) for the broker.
+func Listener(magic uint32) error {
 	filter, err := seccomp.Filter(runtime.GOARCH, magic)
 	if err != nil {
 		return err

@@ -48,15 +48,17 @@ func abis(goarch string) ([]abi, error) {
 }
 
 // classify names the notified call that number nr of the audit architecture is.
-func classify(goarch string, audit uint32, nr int32, magic int) Call {
+func classify(goarch string, audit uint32, nr int32) Call {
 	list, _ := abis(goarch)
 	for _, a := range list {
 		if a.Audit != audit {
 			continue
 		}
 		switch int(nr) {
-		case magic:
+		case a.of(callPrctl):
 			return CallMagic
+		case a.of(callExitGroup):
+			return CallExitGroup
 		case a.of(callUname):
 			return CallUname
 		case a.of(callMknod):
@@ -70,8 +72,13 @@ func classify(goarch string, audit uint32, nr int32, magic int) Call {
 	return CallUnknown
 }
 
-// Filter is the program for a host CPU; magic is the number that carries requests to the broker.
-func Filter(goarch string, magic int) ([]unix.SockFilter, error) {
+// Filter is the program of a sandbox for a host CPU; magic is the option of prctl(2) that carries requests to the broker.
+func Filter(goarch string, magic uint32) ([]unix.SockFilter, error) {
+	return assemble(goarch, errno(unix.ENOSYS), func(a abi) program { return a.block(magic) })
+}
+
+// assemble puts the blocks of a host CPU's interfaces together; calls of an unknown one get the action given.
+func assemble(goarch string, unknown uint32, block func(abi) program) ([]unix.SockFilter, error) {
 	list, err := abis(goarch)
 	if err != nil {
 		return nil, err
@@ -79,24 +86,24 @@ func Filter(goarch string, magic int) ([]unix.SockFilter, error) {
 	var p program
 	p.load(offsetArch)
 	for _, a := range list {
-		block := a.block(magic)
+		block := block(a)
 		// Jump offsets of a comparison have 8 bits; the block is longer, so an unconditional jump leads past it.
 		p.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 1, 0, a.Audit)
 		p.add(unix.BPF_JMP|unix.BPF_JA, 0, 0, uint32(len(block)))
 		p = append(p, block...)
 	}
-	p.ret(errno(unix.ENOSYS))
+	p.ret(unknown)
 	return p, nil
 }
 
-func (a abi) block(magic int) program {
+func (a abi) block(magic uint32) program {
 	var p program
 	p.load(offsetNr)
 	if a.x32 {
 		p.add(unix.BPF_JMP|unix.BPF_JGE|unix.BPF_K, 0, 1, x32Bit)
 		p.ret(errno(unix.ENOSYS))
 	}
-	p.when(magic, unix.SECCOMP_RET_USER_NOTIF)
+	p.whenArgument(a.of(callPrctl), 0, ^uint32(0), []uint32{magic}, unix.SECCOMP_RET_USER_NOTIF)
 	p.when(a.of(callUname), unix.SECCOMP_RET_USER_NOTIF)
 	for _, c := range denied {
 		p.when(a.of(c), errno(unix.EPERM))

@@ -48,7 +48,7 @@ func run(t *testing.T, p []unix.SockFilter, arch, nr uint32, args [6]uint64) uin
 }
 
 func TestFilter(t *testing.T) {
-	const magic = 0x4352
+	const magic = 0x43520001
 	eperm, enosys := errno(unix.EPERM), errno(unix.ENOSYS)
 	allow, notify := uint32(unix.SECCOMP_RET_ALLOW), uint32(unix.SECCOMP_RET_USER_NOTIF)
 	tests := []struct {
@@ -67,7 +67,9 @@ func TestFilter(t *testing.T) {
 		{"unknown ABI", "amd64", auditARM, 21, [6]uint64{}, enosys},
 		{"uname", "amd64", auditAMD64, 63, [6]uint64{}, notify},
 		{"uname i386", "amd64", auditI386, 122, [6]uint64{}, notify},
-		{"magic", "amd64", auditAMD64, magic, [6]uint64{1}, notify},
+		{"magic", "amd64", auditAMD64, 157, [6]uint64{magic, 1}, notify},
+		{"magic i386", "amd64", auditI386, 172, [6]uint64{magic, 1}, notify},
+		{"another prctl", "amd64", auditAMD64, 157, [6]uint64{15}, allow},
 		{"mknod char", "amd64", auditAMD64, 133, [6]uint64{0, 0o20666}, notify},
 		{"mknod block", "amd64", auditAMD64, 133, [6]uint64{0, 0o60666}, notify},
 		{"mkfifo", "amd64", auditAMD64, 133, [6]uint64{0, 0o10666}, allow},

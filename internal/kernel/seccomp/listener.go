@@ -21,9 +21,11 @@ const (
 	CallMknod
 	CallMknodat
 	CallSocketcall // socket(2) by socketcall(2)
+	CallExitGroup
 )
 
-// Request is one notified system call; its maker waits for the answer. What Args hold is the maker's claim.
+// Request is one notified system call; its maker waits for the answer. What Args hold is the maker's claim; those of
+// CallMagic begin behind the magic one.
 type Request struct {
 	ID   uint64
 	PID  int // in the reader's pid namespace
@@ -69,14 +71,13 @@ const (
 
 // Listener reads requests and answers them.
 type Listener struct {
-	file  *os.File
-	fd    uintptr
-	magic int
+	file *os.File
+	fd   uintptr
 }
 
-// NewListener takes the descriptor that Install returned; magic as given to Filter.
-func NewListener(file *os.File, magic int) *Listener {
-	return &Listener{file: file, fd: file.Fd(), magic: magic}
+// NewListener takes the descriptor that Install returned.
+func NewListener(file *os.File) *Listener {
+	return &Listener{file: file, fd: file.Fd()}
 }
 
 // Close ends the listener: calls that are still made get ENOSYS.
@@ -102,7 +103,11 @@ func (l *Listener) Receive() (Request, error) {
 			}
 			return Request{}, os.NewSyscallError("receive notification", e)
 		}
-		return Request{ID: n.ID, PID: int(n.PID), Call: classify(runtime.GOARCH, n.Arch, n.Nr, l.magic), Args: n.Args}, nil
+		r := Request{ID: n.ID, PID: int(n.PID), Call: classify(runtime.GOARCH, n.Arch, n.Nr), Args: n.Args}
+		if r.Call == CallMagic {
+			copy(r.Args[:], n.Args[1:])
+		}
+		return r, nil
 	}
 }
 
@@ -116,6 +121,16 @@ func (l *Listener) Answer(id uint64, value int64, errno unix.Errno) error {
 	r := response{ID: id, Val: value, Error: -int32(errno)}
 	if e := l.ioctl(ioctlSend, unsafe.Pointer(&r)); e != 0 {
 		return os.NewSyscallError("answer notification", e)
+	}
+	return nil
+}
+
+// Continue lets the kernel carry the call out as if there were no filter. The maker's memory may change meanwhile: it
+// must not be the answer to a check of what a pointer leads to (SECCOMP_USER_NOTIF_FLAG_CONTINUE of seccomp(2)).
+func (l *Listener) Continue(id uint64) error {
+	r := response{ID: id, Flags: 1}
+	if e := l.ioctl(ioctlSend, unsafe.Pointer(&r)); e != 0 {
+		return os.NewSyscallError("continue notified call", e)
 	}
 	return nil
 }

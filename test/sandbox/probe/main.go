@@ -85,7 +85,7 @@ func mounts([]string) {
 
 // requests asks the broker for ever: about one executable after another, for nodes, for the emulator.
 func requests([]string) {
-	const magic, miss, emulator = 0x4352, 1, 2
+	const magic, miss, emulator, locate = 0x43520001, 1, 2, 3 // dispatcher.Magic and its requests
 	fd, err := unix.Open("/bin/ls", unix.O_RDWR, 0)
 	if err != nil {
 		say("open", err)
@@ -94,10 +94,11 @@ func requests([]string) {
 	name, comm := text("/.cr/armhf/entry"), text("ls")
 	for i := 0; ; i++ {
 		_ = unix.UtimesNano("/bin/ls", []unix.Timespec{unix.NsecToTimespec(int64(i)), unix.NsecToTimespec(int64(i))})
-		_, _, _ = unix.Syscall6(magic, miss, uintptr(fd), comm, 0, comm, 0)
+		_, _, _ = unix.Syscall6(unix.SYS_PRCTL, magic, miss, uintptr(fd), comm, 0, comm)
+		_, _, _ = unix.Syscall6(unix.SYS_PRCTL, magic, locate, uintptr(fd), uintptr(i%3), 0, 0)
 		_ = unix.Mknod("/tmp/node", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3)))
 		_ = unix.Unlink("/tmp/node")
-		if got, _, e := unix.Syscall(magic, emulator, name, ^uintptr(0)); e == 0 {
+		if got, _, e := unix.Syscall6(unix.SYS_PRCTL, magic, emulator, name, ^uintptr(0), 0, 0); e == 0 {
 			_ = unix.Close(int(got))
 		}
 	}
