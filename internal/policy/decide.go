@@ -57,6 +57,9 @@ type Decision struct {
 	Interpreter bool `json:"interpreter,omitempty"`
 	Multicall   bool `json:"multicall,omitempty"` // ask again for each applet; the outcome is for those unknown
 
+	// Lacking is set when it would be native, or exactly so, with another tool root.
+	Lacking bool `json:"lacking,omitempty"`
+
 	ByArgs []ArgCase `json:"by_args,omitempty"` // see [Pick]
 	Valued []string  `json:"valued,omitempty"`
 }
@@ -141,7 +144,7 @@ func (e *evaluation) run(d *Decision, reason string) {
 			v := judge(e.subject, e.row)
 			e.verdict = &v
 		}
-		d.Near = e.verdict.near
+		d.Near, d.Lacking = e.verdict.near, e.verdict.lacking
 		if !e.verdict.native {
 			d.Outcome, d.Reason = Emulate, fmt.Sprintf("%s: %s: emulated%s", e.row.Name, e.verdict.why, e.verdict.hint)
 			return

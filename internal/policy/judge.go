@@ -12,10 +12,17 @@ type verdict struct {
 	near   bool   // only near fidelity allows it
 	why    string // clause: "version 9.1 on both sides (package coreutils)", "the tool root has no dash"
 	hint   string // how the user could have it native
+	// lacking is set when it is for want of a tool, or of the right one.
+	lacking bool
 }
 
 func no(format string, args ...any) verdict {
 	return verdict{why: fmt.Sprintf(format, args...)}
+}
+
+// lacks is no for want of something that the tool root hasn't.
+func lacks(format string, args ...any) verdict {
+	return verdict{why: fmt.Sprintf(format, args...), lacking: true}
 }
 
 // judge applies the conditions of a native row, the strict ones first.
@@ -23,7 +30,7 @@ func judge(s Subject, row Row) verdict {
 	tool := row.ToolName(s.Path)
 	switch {
 	case s.Tool == nil:
-		return no("the tool root has no %s", tool)
+		return lacks("the tool root has no %s", tool)
 	case row.SameWord && s.Target.WordSize() != s.Host.WordSize():
 		return no("its results depend on the word size, %d bits here and %d in the target", s.Host.WordSize(), s.Target.WordSize())
 	case row.SameOrder && s.Target.LittleEndian() != s.Host.LittleEndian():
@@ -33,11 +40,11 @@ func judge(s Subject, row Row) verdict {
 	}
 	for _, need := range row.Needs {
 		if lack := s.Lacks[need]; lack != "" {
-			return no("the target asks for %s (%s), which the tool root lacks", lack, need)
+			return lacks("the target asks for %s (%s), which the tool root lacks", lack, need)
 		}
 	}
 	if s.Applet != "" && len(s.Tool.Applets) > 0 && !slices.Contains(s.Tool.Applets, s.Applet) {
-		return no("the tool root's %s has no applet %s", tool, s.Applet)
+		return lacks("the tool root's %s has no applet %s", tool, s.Applet)
 	}
 	return loose(s, row, exact(s, row))
 }
@@ -53,7 +60,7 @@ func exact(s Subject, row Row) verdict {
 		return no("the target has %s, the tool root %s", s.LibcTarget, s.LibcHost)
 	}
 	if missing, ok := covers(s); !ok {
-		return no("%s", missing)
+		return lacks("%s", missing)
 	}
 	if row.Version == versionAny {
 		return verdict{native: true, why: "any version"}
@@ -105,9 +112,9 @@ func sameVersion(s Subject, row Row) verdict {
 	case target == "":
 		return no("the target's program does not tell its version")
 	case tool == "":
-		return no("the tool root's program does not tell its version")
+		return lacks("the tool root's program does not tell its version")
 	case significant(target, row.Version) != significant(tool, row.Version):
-		return no("the target has %s, the tool root %s", target, tool)
+		return lacks("the target has %s, the tool root %s", target, tool)
 	}
 	how := ""
 	if evidence.How != "" {
