@@ -78,11 +78,20 @@ func (p *printer) progress(done, total int, what string) {
 	}
 	p.lastProgress = time.Now()
 	p.progressing = true
-	text := fmt.Sprintf("crossroot: building the tool root, once: %d/%d %s", done, total, clean(what))
+	text := fmt.Sprintf("crossroot: preparing native programs, once: %d/%d %s", done, total, clean(what))
 	if width, _, err := term.GetSize(int(p.w.Fd())); err == nil && len(text) >= width && width > 1 {
 		text = text[:width-1]
 	}
 	fmt.Fprintf(p.w, "\r%s\x1b[K", text)
+}
+
+// step tells which run begins.
+func (p *printer) step(what string) {
+	if p.json || p.quiet {
+		return
+	}
+	p.endProgress()
+	fmt.Fprintf(p.w, "crossroot: %s\n", p.paint("1", what))
 }
 
 func (p *printer) endProgress() {

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// ischroot is the builtin that full emulation leaves as it is.
+const ischroot = "ischroot"
+
 // Program names one executable of a root, or one applet of it.
 type Program struct {
 	Path, Applet string // absolute inside the root, symlinks resolved; applet or ""
@@ -18,7 +21,7 @@ func Emulating(p *Policy, programs []Program, comment func(Program) string) stri
 	var b strings.Builder
 	for _, program := range programs {
 		row, ok := p.Match(program.Path, false, program.Applet)
-		if !ok {
+		if !ok || row.Builtin == ischroot {
 			continue
 		}
 		if b.Len() > 0 {
@@ -204,7 +207,7 @@ func (p *Policy) remains(file string, script bool, applet string) string {
 		return ""
 	}
 	left := func(o Outcome, builtin string) string {
-		if o == Native || o == Builtin && builtin != "ischroot" {
+		if o == Native || o == Builtin && builtin != ischroot {
 			return string(Emulate)
 		}
 		return string(o) + builtin

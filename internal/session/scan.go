@@ -2,6 +2,8 @@ package session
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,9 +12,45 @@ import (
 
 	"github.com/crossroot/crossroot/internal/kernel/fdsock"
 	"github.com/crossroot/crossroot/internal/kernel/userns"
+	"github.com/crossroot/crossroot/internal/policy"
 	"github.com/crossroot/crossroot/internal/protocol"
 	"github.com/crossroot/crossroot/internal/tree"
 )
+
+// Hold keeps runs that commit away from ROOT until release, so that several runs begin with the same.
+func (r *Root) Hold(ctx context.Context, o Options) (release func(), err error) {
+	l, err := r.take(ctx, o.Dirs.State, true, o.Wait, "")
+	if err != nil {
+		return nil, err
+	}
+	return l.release, nil
+}
+
+// Policy reads the policy that a run with these options has: the user's rows on top of the built-in ones.
+func Policy(o Options) (*policy.Policy, error) {
+	r := &run{o: o}
+	p, err := policy.Default()
+	if err != nil || o.Policy == "" {
+		return p, err
+	}
+	if err := r.readPolicy(); err != nil {
+		return nil, err
+	}
+	user, err := policy.Parse(r.setup.PolicyName, r.setup.Policy)
+	if err != nil {
+		return nil, fail(KindPolicy, o.Policy, err)
+	}
+	return p.With(user), nil
+}
+
+// EmulatorFile is the emulator that a run with these options has for ROOT's own architecture; "" if there is none.
+func (r *Root) EmulatorFile(o Options) string {
+	if o.Qemu != "" {
+		return o.Qemu
+	}
+	static, other := Emulator(r.Arch)
+	return cmp.Or(static, other)
+}
 
 // Scan describes the tree below a directory. A user's root holds files of subordinate ids, which only a process in a
 // user namespace with these ids can read: it is scanned there, and the owners are those inside.

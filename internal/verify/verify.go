@@ -1,6 +1,7 @@
 // Package verify proves a run: it runs a command twice from the same start, dispatched and fully emulated, keeps
-// neither result, and compares what the two changed. It promises that ROOT is left alone, and that a difference is
-// shown unless the list of exemptions gives its reason. It knows nothing of how the runs are made.
+// neither result, compares what the two changed, and finds out which program made a difference. It promises that ROOT
+// is left alone, and that a difference is shown unless the list of exemptions gives its reason. It knows nothing of how
+// the runs are made.
 package verify
 
 import (
@@ -9,17 +10,50 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"time"
 
 	"github.com/crossroot/crossroot/internal/exempt"
+	"github.com/crossroot/crossroot/internal/policy"
 	"github.com/crossroot/crossroot/internal/session"
 	"github.com/crossroot/crossroot/internal/tree"
 )
+
+// Blame says when the programs that made a difference are searched for.
+type Blame string
+
+// When to search.
+const (
+	BlameAuto   Blame = "auto" // when both runs together took less than a minute
+	BlameAlways Blame = "always"
+	BlameNever  Blame = "never"
+)
+
+// short is the time of both runs up to which BlameAuto searches.
+const short = time.Minute
+
+// Options of Run; the zero value makes two runs.
+type Options struct {
+	// Twice makes the emulated run a second time: what then differs from the first is no fault of dispatch.
+	Twice    bool
+	Blame    Blame
+	Baseline string            // file with the emulated run, made if missing
+	Step     func(what string) // told which run begins
+}
 
 // Result is what both runs did.
 type Result struct {
 	Dispatched, Emulated *session.Result
 	Differences          []tree.Difference // A is the dispatched run, B the emulated one
 	Exempt               []Exempted
+	Twice                bool  // there were two emulated runs
+	Baseline             *Made // the emulated run comes from a file
+	Blame                *Finding
+}
+
+// Made says how a baseline came to be.
+type Made struct {
+	File string
+	At   time.Time
 }
 
 // Exempted is a difference with the reason why it may be.
@@ -33,55 +67,135 @@ func (r *Result) Same() bool {
 	return len(r.Differences) == 0 && r.Dispatched.Exit.Code == r.Emulated.Exit.Code
 }
 
-// Run runs the command of o twice in ROOT; step is told which run begins. With twice the emulated run is made a second
-// time: what then differs from the first is no fault of dispatch.
-func Run(ctx context.Context, root *session.Root, o session.Options, twice bool, step func(what string)) (*Result, error) {
-	o.Keep, o.Manifest = session.KeepNever, true
-	o.NullStdin = true
-	step("dispatched")
-	dispatched, err := session.Run(ctx, root, o)
-	if err != nil {
-		return nil, err
-	}
-	o.EmulateAll = true
-	step("emulated")
-	emulated, err := session.Run(ctx, root, o)
-	if err != nil {
-		return nil, err
-	}
-	var unstable map[place]bool
-	if twice {
-		step("emulated, again")
-		again, err := session.Run(ctx, root, o)
-		if err != nil {
-			return nil, err
-		}
-		diffs, err := differences(emulated, again)
-		if err != nil {
-			return nil, err
-		}
-		unstable = map[place]bool{}
-		for _, d := range diffs {
-			unstable[place{d.Path, d.Aspect}] = true
-		}
-	}
-	r := &Result{Dispatched: dispatched, Emulated: emulated}
-	return r, r.judge(unstable)
+// Cut is a run that was ended before its time: nothing can be said.
+type Cut struct {
+	Run    string
+	Result *session.Result
 }
 
-// place is one aspect of one path.
+func (c *Cut) Error() string {
+	if c.Result.TimedOut {
+		return fmt.Sprintf("the %s took longer than --timeout allows", c.Run)
+	}
+	return fmt.Sprintf("the %s was killed", c.Run)
+}
+
+// verifier is the state of one Run.
+type verifier struct {
+	root     *session.Root
+	o        Options
+	run      session.Options
+	policy   *policy.Policy
+	list     []exempt.Exemption
+	unstable map[place]bool
+	result   *Result
+}
+
+// Run runs the command of run twice in root.
+func Run(ctx context.Context, root *session.Root, run session.Options, o Options) (*Result, error) {
+	run.Keep, run.Manifest, run.NullStdin = session.KeepNever, true, true
+	v := &verifier{root: root, o: o, run: run, result: &Result{}}
+	var err error
+	if v.policy, err = session.Policy(run); err != nil {
+		return nil, err
+	}
+	if v.list, err = exempt.Default(); err != nil {
+		return nil, err
+	}
+	release, err := root.Hold(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := v.halves(ctx); err != nil {
+		return nil, err
+	}
+	if err := v.judge(); err != nil {
+		return nil, err
+	}
+	return v.result, v.search(ctx)
+}
+
+// halves makes the two runs, or three.
+func (v *verifier) halves(ctx context.Context) error {
+	base, err := v.openBaseline()
+	if err != nil {
+		return err
+	}
+	r := v.result
+	if r.Dispatched, err = v.once(ctx, "dispatched run", v.run); err != nil {
+		return err
+	}
+	emulate := v.run
+	emulate.EmulateAll = true
+	if base.Emulated == nil {
+		if base.Emulated, err = v.once(ctx, "emulated run", emulate); err != nil {
+			return err
+		}
+		base.changed = true
+	} else {
+		r.Baseline = &Made{v.o.Baseline, base.Made}
+	}
+	r.Emulated = base.Emulated
+	if base.Again == nil && v.o.Twice {
+		again, err := v.once(ctx, "second emulated run", emulate)
+		if err != nil {
+			return err
+		}
+		base.Again, base.changed = again.Manifest, true
+	}
+	if base.Again != nil {
+		err = v.compareAgain(base.Again)
+	}
+	if err != nil {
+		return err
+	}
+	return base.save()
+}
+
+// compareAgain notes what differs between two emulated runs.
+func (v *verifier) compareAgain(manifest []byte) error {
+	diffs, err := differences(v.result.Emulated.Manifest, manifest)
+	if err != nil {
+		return err
+	}
+	v.result.Twice, v.unstable = true, map[place]bool{}
+	for _, d := range diffs {
+		v.unstable[placeOf(d)] = true
+	}
+	return nil
+}
+
+// once makes one run, to its end.
+func (v *verifier) once(ctx context.Context, what string, o session.Options) (*session.Result, error) {
+	if v.o.Step != nil {
+		v.o.Step(what)
+	}
+	r, err := session.Run(ctx, v.root, o)
+	if err != nil {
+		return nil, err
+	}
+	if r.TimedOut || r.Killed {
+		return nil, &Cut{what, r}
+	}
+	return r, nil
+}
+
+// place is one aspect of one path; of neither it is the exit status.
 type place struct {
 	path   string
 	aspect tree.Aspect
 }
 
-// differences compares what two runs changed.
-func differences(x, y *session.Result) ([]tree.Difference, error) {
-	a, err := tree.Parse(bytes.NewReader(x.Manifest))
+func placeOf(d tree.Difference) place { return place{d.Path, d.Aspect} }
+
+// differences compares what two runs changed, by their manifests.
+func differences(x, y []byte) ([]tree.Difference, error) {
+	a, err := tree.Parse(bytes.NewReader(x))
 	if err != nil {
 		return nil, fmt.Errorf("read a run's manifest: %w", err)
 	}
-	b, err := tree.Parse(bytes.NewReader(y.Manifest))
+	b, err := tree.Parse(bytes.NewReader(y))
 	if err != nil {
 		return nil, fmt.Errorf("read a run's manifest: %w", err)
 	}
@@ -89,20 +203,18 @@ func differences(x, y *session.Result) ([]tree.Difference, error) {
 }
 
 // judge fills in the differences, those with a reason apart.
-func (r *Result) judge(unstable map[place]bool) error {
-	diffs, err := differences(r.Dispatched, r.Emulated)
+func (v *verifier) judge() error {
+	r := v.result
+	diffs, err := differences(r.Dispatched.Manifest, r.Emulated.Manifest)
 	if err != nil {
 		return err
 	}
-	list, err := exempt.Default()
-	if err != nil {
-		return err
-	}
+	r.Differences, r.Exempt = nil, nil
 	for _, d := range diffs {
-		switch reason := reasonFor(list, d); {
+		switch reason := reasonFor(v.list, d); {
 		case reason != "":
 			r.Exempt = append(r.Exempt, Exempted{d, reason})
-		case unstable[place{d.Path, d.Aspect}]:
+		case v.unstable[placeOf(d)]:
 			r.Exempt = append(r.Exempt, Exempted{d, "two emulated runs differ here as well"})
 		default:
 			r.Differences = append(r.Differences, d)

@@ -3,6 +3,7 @@ package verify
 import (
 	"testing"
 
+	"github.com/crossroot/crossroot/internal/exempt"
 	"github.com/crossroot/crossroot/internal/protocol"
 	"github.com/crossroot/crossroot/internal/session"
 	"github.com/crossroot/crossroot/internal/tree"
@@ -14,6 +15,13 @@ func result(t *testing.T, entries ...tree.Entry) *session.Result {
 	if err := (&tree.Manifest{Entries: entries}).Write(&text); err != nil {
 		t.Fatal(err)
 	}
+	return &session.Result{Manifest: text, Report: &protocol.Report{}}
+}
+
+// emptyResult is a run that changed nothing.
+func emptyResult() *session.Result {
+	var text writer
+	_ = (&tree.Manifest{}).Write(&text)
 	return &session.Result{Manifest: text, Report: &protocol.Report{}}
 }
 
@@ -36,7 +44,12 @@ func TestJudge(t *testing.T) {
 		Dispatched: result(t, file("etc/a", "1"), file("etc/b", "1"), file("etc/key", "1"), file("var/cache/ldconfig/aux-cache", "1")),
 		Emulated:   result(t, file("etc/a", "1"), file("etc/b", "2"), file("etc/key", "2"), file("var/cache/ldconfig/aux-cache", "2")),
 	}
-	if err := r.judge(map[place]bool{{"etc/key", tree.Content}: true}); err != nil {
+	list, err := exempt.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &verifier{result: r, list: list, unstable: map[place]bool{{"etc/key", tree.Content}: true}}
+	if err := v.judge(); err != nil {
 		t.Fatal(err)
 	}
 	if len(r.Differences) != 1 || r.Differences[0].Path != "etc/b" || r.Same() {

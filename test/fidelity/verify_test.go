@@ -23,6 +23,7 @@ func TestVerify(t *testing.T) {
 			mkdir -p /tmp/d; ln -s d /tmp/l; perl -e 'printf "%s %s\n", $^X, $]' > /tmp/perl; tar -C /etc -cf /tmp/etc.tar default
 			ldconfig; rm -f /etc/motd; chmod 600 /etc/issue; find /etc -name '*.conf' | sort | md5sum > /tmp/sum`, 0, " 0 differences"},
 		{"word size", `perl -e 'print pack("l!", 1)' > /tmp/long`, 1, `content "tmp/long"`},
+		{"blame", `perl -e 'print pack("l!", 1)' > /tmp/long; date +%N > /tmp/time; sort /etc/passwd > /tmp/sorted`, 1, "because of /usr/bin/perl, 1 times native"},
 		{"exit status", `perl -e 'exit length pack("l!", 1)'`, 1, "exit status: 8 dispatched, 4 emulated"},
 		{"stubs", `systemctl restart x 2>/dev/null; start-stop-daemon --start --exec /bin/true; echo $? > /tmp/status`, 0, " 0 differences"},
 	}
