@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/crossroot/crossroot/internal/doctor"
 	"github.com/crossroot/crossroot/internal/session"
@@ -22,6 +23,7 @@ var hints = map[session.Kind]string{
 	session.KindOwner:      "run crossroot as root, or make the root anew as this user",
 	session.KindMountpoint: "move it away: crossroot puts the run's own there",
 	session.KindPolicy:     "crossroot-policy(5) describes the file",
+	session.KindState:      "set CROSSROOT_CACHE to a directory of your own for the cache",
 	session.KindTwin:       "--tools host uses this machine's programs",
 	session.KindEmulator:   "give an emulator of qemu's user mode, such as qemu-ARCH-static of the package qemu-user-static",
 	session.KindFull:       "make room, or choose another place with --spool memory or --spool disk",
@@ -36,6 +38,9 @@ const more = "crossroot doctor says what is missing here"
 func hint(failed *session.Error) string {
 	if text := doctor.Advice(failed.Kind, failed.Err, doctor.ReadEnvironment()); text != "" {
 		return text
+	}
+	if failed.Kind == session.KindTools && errors.Is(failed.Err, syscall.ENOSPC) {
+		return "make room, or name another directory for the cache with CROSSROOT_CACHE"
 	}
 	return hints[failed.Kind]
 }

@@ -131,9 +131,11 @@ const unusedTime = 30 * 24 * time.Hour
 
 func gcTools(ctx context.Context, e *env, t toolsFlags, dirs session.Dirs) (int, error) {
 	twins, err := twin.GC(ctx, dirs.Cache) // first: a tool root whose source is gone goes too
-	var gone []toolroot.Cached
+	gone := []toolroot.Cached{}
 	if err == nil {
-		gone, err = toolroot.GC(ctx, dirs.Cache)
+		var some []toolroot.Cached
+		some, err = toolroot.GC(ctx, dirs.Cache)
+		gone = append(gone, some...)
 	}
 	var downloads int64
 	if err == nil {

@@ -72,7 +72,7 @@ func twinTools(ctx context.Context, e *env, t toolsFlags, args []string) (int, e
 	}
 	if t.json {
 		return ExitOK, json.NewEncoder(e.stdout).Encode(twinReport{
-			made.Dir, made.From, made.Packages, made.LeftOut, made.Unpacked, made.Differences, made.Warnings,
+			made.Dir, made.From, made.Packages, made.LeftOut, made.Unpacked, append([]twin.Difference{}, made.Differences...), made.Warnings,
 		})
 	}
 	printTwin(e, t, made)

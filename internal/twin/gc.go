@@ -11,8 +11,9 @@ import (
 
 // Removed is what GC deleted.
 type Removed struct {
-	Twins, Packages int
-	Bytes           int64 // of the packages' files
+	Twins    int   `json:"twins"`
+	Packages int   `json:"packages"`
+	Bytes    int64 `json:"bytes"` // of the packages' files
 }
 
 // GC deletes the twins that are not the newest of a root that still exists and are not in use, unpacked packages that no
