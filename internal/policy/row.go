@@ -95,16 +95,13 @@ func (r Row) names(canonical string) bool {
 	return slices.ContainsFunc(r.Programs, func(program string) bool { return namesPath(program, canonical) })
 }
 
-// Triplet stands for any one directory in a row's path, where programs lie below the target's triplet.
-const Triplet = "<triplet>"
-
 func namesPath(program, canonical string) bool {
 	dir, base := path.Split(canonical)
 	wantDir, wantBase := path.Split(program)
 	if !glob(wantBase, base) {
 		return false
 	}
-	before, after, varies := strings.Cut(wantDir, Triplet)
+	before, after, varies := cutPlaceholder(wantDir)
 	switch {
 	case wantDir == "":
 		return dir == "/usr/bin/" || dir == "/usr/sbin/"
@@ -112,6 +109,17 @@ func namesPath(program, canonical string) bool {
 		return !strings.Contains(dir[len(before):len(dir)-len(after)], "/")
 	}
 	return dir == wantDir
+}
+
+// Triplet is the word that rows write for the directory named after the target's triplet.
+const Triplet = "<triplet>"
+
+// cutPlaceholder cuts a row's directory at a word in angle brackets, which stands for any one directory: the target's
+// triplet, a version.
+func cutPlaceholder(dir string) (before, after string, found bool) {
+	before, rest, open := strings.Cut(dir, "<")
+	_, after, closed := strings.Cut(rest, ">")
+	return before, after, open && closed
 }
 
 // Canonical spells a path as rows do: cleaned, and with the directories that a merged /usr replaces
