@@ -56,19 +56,20 @@ func TestReferenceTwice(t *testing.T) {
 	}
 }
 
-// build makes the command, unless $CROSSROOT_TEST_BINARY has one (for a user without a Go module cache).
+// build makes the command, with crossroot-fetch beside it, unless $CROSSROOT_TEST_BINARY has one (for a user without a Go
+// module cache).
 func build(t *testing.T) string {
 	t.Helper()
 	if file := os.Getenv("CROSSROOT_TEST_BINARY"); file != "" {
 		return file
 	}
-	file := filepath.Join(t.TempDir(), "crossroot")
-	cmd := exec.Command("go", "build", "-o", file, "github.com/crossroot/crossroot/cmd/crossroot")
+	dir := t.TempDir()
+	cmd := exec.Command("go", "build", "-o", dir+"/", "github.com/crossroot/crossroot/cmd/...")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build crossroot: %v\n%s", err, out)
 	}
-	return file
+	return filepath.Join(dir, "crossroot")
 }
 
 func run(t *testing.T, crossroot string, arch roots.Arch, root string) {

@@ -8,14 +8,16 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 )
 
 // recipe is part of every cache key: raise it when roots are made in another way.
 const recipe = "1"
 
 // First returns the first stage of a Debian root: packages downloaded, the essential ones extracted, none configured
-// (`debootstrap --foreign --variant=minbase`), of the release and from the mirror that the machine's apt is set to.
-func (c Cache) First(ctx context.Context, arch string) (Stage, error) {
+// (`debootstrap --foreign --variant=minbase`), of the release and from the mirror that the machine's apt is set to. The
+// packages to include are added to the minimal ones, with what they depend on.
+func (c Cache) First(ctx context.Context, arch string, include ...string) (Stage, error) {
 	a, err := Lookup(arch)
 	if err != nil {
 		return Stage{}, err
@@ -29,8 +31,14 @@ func (c Cache) First(ctx context.Context, arch string) (Stage, error) {
 		return Stage{}, fmt.Errorf("find debootstrap: %w", err)
 	}
 	name := fmt.Sprintf("%s-%s-first-%s", src.suite, arch, digest([]byte(recipe), version))
+	if len(include) > 0 {
+		name += "-" + digest([]byte(strings.Join(include, " ")))
+	}
 	return c.get(ctx, a, name, func(root string) error {
 		args := []string{"debootstrap", "--foreign", "--variant=minbase", "--arch=" + arch}
+		if len(include) > 0 {
+			args = append(args, "--include="+strings.Join(include, ","))
+		}
 		if src.keyring != "" {
 			args = append(args, "--keyring="+src.keyring)
 		}

@@ -5,14 +5,14 @@ import (
 	"testing"
 )
 
-// FirstStage returns the first stage of a root and a fresh copy of it, which is removed when the test ends.
-func FirstStage(t testing.TB, arch string) (Stage, string) {
+// FirstStage returns the first stage of a root, with further packages, and a fresh copy of it, which is removed when the test ends.
+func FirstStage(t testing.TB, arch string, include ...string) (Stage, string) {
 	t.Helper()
 	c, err := Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.First(t.Context(), arch)
+	s, err := c.First(t.Context(), arch, include...)
 	if err != nil {
 		t.Fatal(err)
 	}
