@@ -141,7 +141,11 @@ func (r *Repository) keyring(s sources.Source) (*release.Keyring, error) {
 			continue
 		}
 		paths = true
-		if err := addKeys(k, by, roots...); err != nil {
+		from := roots
+		if r.config.Root != nil && !keyringDir(by) {
+			from = roots[:1]
+		}
+		if err := addKeys(k, by, from...); err != nil {
 			return nil, err
 		}
 	}
@@ -154,6 +158,12 @@ func (r *Repository) keyring(s sources.Source) (*release.Keyring, error) {
 		k = k.Only(fingerprints)
 	}
 	return k, nil
+}
+
+// keyringDir says whether a file lies where machines keep keyrings: a root mustn't have others of this machine's files read.
+func keyringDir(name string) bool {
+	name = path.Clean(name)
+	return strings.HasPrefix(name, "/usr/share/keyrings/") || strings.HasPrefix(name, "/etc/apt/")
 }
 
 // addKeys adds a file of keys from the first root that has it.

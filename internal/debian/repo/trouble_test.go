@@ -282,6 +282,32 @@ func TestKeyrings(t *testing.T) {
 	}
 }
 
+// What a root's sources name is read on this machine only where it keeps keyrings.
+func TestKeyringsOfMachine(t *testing.T) {
+	m := newMirror(t).sign().write()
+	c := m.config()
+	root, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	elsewhere := c.Keyrings[0]
+	c.Keyrings, c.Root = nil, root
+	for _, name := range []string{elsewhere, "/usr/share/keyrings/../../.." + elsewhere, "/proc/self/mem"} {
+		if c.Sources, err = sources.Parse("t.list", []byte("deb [signed-by="+name+"] file:"+m.dir+" stable main")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "there is no keyring") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, want := range map[string]bool{"/usr/share/keyrings/a.gpg": true, "/etc/apt/keyrings/a.asc": true, "/etc/apt/../shadow": false, "/etc/aptx": false} {
+		if keyringDir(name) != want {
+			t.Errorf("%s: %v", name, !want)
+		}
+	}
+}
+
 // A keyring that a person names is below the working directory, not below /.
 func TestRelativeKeyring(t *testing.T) {
 	c := newMirror(t).sign().write().config()
