@@ -55,3 +55,11 @@ func descriptor(pid, number int) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), "peer's descriptor"), nil
 }
+
+// ReadString reads a NUL-terminated string of at most limit bytes from the memory of a process that waits for an answer.
+func ReadString(pid int, address uint64, limit int) (string, error) {
+	return readString(pid, address, limit)
+}
+
+// Descriptor duplicates a descriptor of a process that waits for an answer.
+func Descriptor(pid, number int) (*os.File, error) { return descriptor(pid, number) }

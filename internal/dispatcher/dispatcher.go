@@ -41,6 +41,16 @@ const (
 	// LocateReady when it is there now, LocateUnshare when the process has to unshare its mount namespace and ask again
 	// (step StepUnshared, or StepRefused if it may not), else an error number: emulate by descriptor.
 	RequestLocate = 3
+	// RequestOutside (what): a descriptor of the builder's mount namespace, of this root in it, of the working directory in
+	// it, in this order: the way back for programs that change mounts, when MISS answered EXDEV.
+	RequestOutside = 4
+)
+
+// What RequestOutside asks for.
+const (
+	OutsideNamespace = 0
+	OutsideRoot      = 1
+	OutsideDirectory = 2
 )
 
 // Steps and answers of RequestLocate.

@@ -46,8 +46,11 @@ func start(sp uintptr) {
 		applet := appletOf(argv, argc, key)
 		record(key, applet)
 		dispatch(argv, argc, env, key)
-		if syscall6(sysPrctl, Magic, RequestMiss, fd, applet, preload, uintptr(unsafe.Pointer(&comm))) == 0 {
+		switch int(syscall6(sysPrctl, Magic, RequestMiss, fd, applet, preload, uintptr(unsafe.Pointer(&comm)))) {
+		case 0:
 			dispatch(argv, argc, env, key)
+		case -18: // EXDEV
+			goOutside()
 		}
 	}
 	emulateByDescriptor(argv, env)
@@ -70,6 +73,24 @@ func locate(fd uintptr) bool {
 	}
 	return r == LocateReady
 }
+
+// goOutside leaves the mount namespace that was made for this root's hidden directory.
+//
+//go:nosplit
+func goOutside() {
+	ns := syscall6(sysPrctl, Magic, RequestOutside, OutsideNamespace, 0, 0, 0)
+	root := syscall6(sysPrctl, Magic, RequestOutside, OutsideRoot, 0, 0, 0)
+	dir := syscall6(sysPrctl, Magic, RequestOutside, OutsideDirectory, 0, 0, 0)
+	if int(ns) < 0 || int(root) < 0 || int(dir) < 0 || syscall6(sysSetns, ns, 0x20000 /* CLONE_NEWNS */, 0, 0, 0, 0) != 0 {
+		return
+	}
+	if syscall6(sysFchdir, root, 0, 0, 0, 0, 0) != 0 || syscall6(sysChroot, uintptr(unsafe.Pointer(&dot)), 0, 0, 0, 0, 0) != 0 {
+		return
+	}
+	syscall6(sysFchdir, dir, 0, 0, 0, 0, 0)
+}
+
+var dot = [2]byte{'.'}
 
 // emulation lays the emulator's arguments in front of argv[3:], over argc and the words below it, which entry left
 // free: emulator, [-cpu, model,] -0, the original argv[0], the executable's path. It returns the vector's address.

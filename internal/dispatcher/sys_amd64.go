@@ -15,6 +15,9 @@ const (
 	sysCapset     = 126
 	sysPrctl      = 157
 	sysUnshare    = 272
+	sysSetns      = 308
+	sysFchdir     = 81
+	sysChroot     = 161
 	sysExitGroup  = 231
 	sysOpenat     = 257
 	sysReadlinkat = 267

@@ -13,6 +13,9 @@ const (
 	sysExitGroup  = 94
 	sysPrctl      = 167
 	sysUnshare    = 97
+	sysSetns      = 268
+	sysFchdir     = 50
+	sysChroot     = 51
 	sysGetuid     = 174
 	sysGeteuid    = 175
 	sysGetgid     = 176
