@@ -7,6 +7,7 @@ import (
 	"github.com/crossroot/crossroot/internal/cli"
 	"github.com/crossroot/crossroot/internal/doctor"
 	"github.com/crossroot/crossroot/internal/entry"
+	"github.com/crossroot/crossroot/internal/keeper"
 	"github.com/crossroot/crossroot/internal/pid1"
 	"github.com/crossroot/crossroot/internal/protocol"
 	"github.com/crossroot/crossroot/internal/session"
@@ -21,6 +22,10 @@ func main() {
 		os.Exit(pid1.Main())
 	case protocol.StageName:
 		os.Exit(pid1.StageMain())
+	case keeper.Name:
+		os.Exit(keeper.Main())
+	case keeper.FirstName:
+		os.Exit(keeper.FirstMain())
 	case protocol.ScannerName:
 		os.Exit(session.ScannerMain())
 	}

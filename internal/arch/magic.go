@@ -43,6 +43,18 @@ func (a Arch) Magic() (magic, mask []byte) {
 	return magic, mask
 }
 
+// SharesMagic reports whether some executable matches the patterns of both: one handler gets them all.
+func (a Arch) SharesMagic(b Arch) bool {
+	m1, k1 := a.Magic()
+	m2, k2 := b.Magic()
+	for i := range min(len(m1), len(m2)) {
+		if k1[i]&k2[i]&(m1[i]^m2[i]) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // splitByFlags: o32 and n32 are one machine and class, but different emulators.
 func (a Arch) splitByFlags() bool {
 	return a.Machine == elf.EM_MIPS && a.Class == elf.ELFCLASS32

@@ -33,6 +33,14 @@ type Options struct {
 	EmulateAll bool
 	Except     []protocol.Executable // from EmulateAll: decided as ever
 
+	// Hidden is where this process sees the run's hidden directory; "": at its own name.
+	Hidden string
+	// Handlers names the dispatcher's handler for architectures whose executables another's handler gets; it is that
+	// handler's directory which has the exec map.
+	Handlers map[string]string
+	// NoStubs leaves what would be stubbed to the target's own program.
+	NoStubs bool
+
 	// ToolFile finds a file of the tool root by its path inside; nil: it is at that path.
 	ToolFile func(inside string) string
 }
@@ -115,7 +123,7 @@ func (b *Broker) answer(r seccomp.Request) {
 	case seccomp.CallMagic:
 		switch r.Args[0] {
 		case dispatcher.RequestMiss:
-			_ = b.listener.Answer(r.ID, 0, b.miss(r))
+			_ = b.listener.Answer(r.ID, 0, b.miss(b.listener, r, ""))
 		case dispatcher.RequestEmulator:
 			b.emulator(r)
 		default:

@@ -34,6 +34,9 @@ func (b *Broker) decide(e *executable, applet string) policy.Decision {
 // ask is decide without effects.
 func (b *Broker) ask(e *executable, applet string) policy.Decision {
 	d := b.Policy.Decide(b.subject(e, applet))
+	if b.NoStubs {
+		d = withoutStubs(d)
+	}
 	if b.EmulateAll && !slices.Contains(b.Except, protocol.Executable{Path: e.path, Applet: applet}) {
 		d = emulated(d)
 	}
@@ -56,6 +59,15 @@ func withoutNative(d policy.Decision, reason string) policy.Decision {
 	return mapOutcomes(d, func(d *policy.Decision) {
 		if d.Outcome == policy.Native {
 			d.Outcome, d.Native, d.Near, d.Reason = policy.Emulate, "", false, reason
+		}
+	})
+}
+
+// withoutStubs makes stubs what a builder, which has its own, expects: the target's program.
+func withoutStubs(d policy.Decision) policy.Decision {
+	return mapOutcomes(d, func(d *policy.Decision) {
+		if d.Outcome == policy.Stub {
+			d.Outcome, d.Reason = policy.Emulate, "nothing is stubbed for a builder"
 		}
 	})
 }

@@ -35,7 +35,7 @@ func (b *Broker) isPerl(native string) bool {
 func (b *Broker) preparePerl(e *executable) error {
 	exe := protocol.HiddenDir + "/exe/perl"
 	if b.perl.current == "" {
-		if err := os.Symlink(e.path, exe); err != nil {
+		if err := os.Symlink(e.path, b.here(exe)); err != nil {
 			return err
 		}
 		b.perl.current = e.path
@@ -71,18 +71,18 @@ func (b *Broker) renewPerl() error {
 		return fmt.Errorf("the tool root lacks the module %s (and %d more)", missing[0], len(missing)-1)
 	}
 	for _, d := range dirs {
-		if err := os.MkdirAll(farmDir+"/"+d.Name, 0o755); err != nil {
+		if err := os.MkdirAll(b.here(farmDir+"/"+d.Name), 0o755); err != nil {
 			return err
 		}
 	}
 	remove, add := perlfarm.Change(b.perl.links, links)
 	for _, l := range remove {
-		if err := os.Remove(farmDir + "/" + l.Path); err != nil {
+		if err := os.Remove(b.here(farmDir + "/" + l.Path)); err != nil {
 			return err
 		}
 	}
 	for _, l := range add {
-		name := farmDir + "/" + l.Path
+		name := b.here(farmDir + "/" + l.Path)
 		if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
 			return err
 		}

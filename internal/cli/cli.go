@@ -42,6 +42,7 @@ func verbs() []verb {
 	return []verb{
 		{"run", "run [options] ROOT [--] COMMAND [ARG…]", "run a command inside ROOT", runVerb},
 		{"shell", "shell [options] ROOT", "an interactive shell inside ROOT", shellVerb},
+		{"wrap", "wrap [options] [--] COMMAND [ARG…]", "run a builder; what is foreign in its chroots runs fast", wrapVerb},
 		{"explain", "explain [options] ROOT PATH [APPLET]", "what would run for an executable or script, and why", explainVerb},
 		{"verify", "verify [options] ROOT [--] COMMAND [ARG…]", "run twice, dispatched and emulated, and compare", verifyVerb},
 		{"diff", "diff [options] DIR1 DIR2", "compare two trees: type, content, mode, owner, links, attributes", diffVerb},

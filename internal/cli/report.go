@@ -57,6 +57,11 @@ func (r *reportFile) write(root *session.Root, command []string, result *session
 		report.Tools = quoteBytes(result.Tools)
 		report.Seconds, report.Report = result.Duration.Seconds(), quoted(*result.Report)
 	}
+	return r.encode(report)
+}
+
+// encode writes the report and closes the file.
+func (r *reportFile) encode(report any) error {
 	encoder := json.NewEncoder(r.f)
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)

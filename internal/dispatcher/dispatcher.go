@@ -39,7 +39,8 @@ const (
 	RequestEmulator = 2
 	// RequestLocate (fd, step): there is no hidden directory in this root; attach one. fd is the executable. Answers
 	// LocateReady when it is there now, LocateUnshare when the process has to unshare its mount namespace and ask again
-	// (step StepUnshared, or StepRefused if it may not), else an error number: emulate by descriptor.
+	// (step StepUnshared, answered by the executable's descriptor in the new namespace, or StepRefused if it may not),
+	// else an error number: emulate by descriptor.
 	RequestLocate = 3
 	// RequestOutside (what): a descriptor of the builder's mount namespace, of this root in it, of the working directory in
 	// it, in this order: the way back for programs that change mounts, when MISS answered EXDEV.
@@ -58,8 +59,8 @@ const (
 	StepFirst     = 0
 	StepUnshared  = 1
 	StepRefused   = 2
-	LocateReady   = 0
-	LocateUnshare = 1
+	LocateReady   = 0x10000 // no descriptor has such a number
+	LocateUnshare = 0x10001
 )
 
 // exitCannotRun is the exit code when nothing could be executed; the shell's convention.

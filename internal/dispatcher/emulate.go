@@ -30,16 +30,21 @@ func start(sp uintptr) {
 	if argc < 3 {
 		fail(argv, argc)
 	}
-	execFD = fd
 	if secure {
 		keepFileCapabilities()
 	}
 	syscall6(sysFcntl, fd, 2 /* F_SETFD */, 1 /* FD_CLOEXEC */, 0, 0, 0)
 
 	key := name(load(argv, 0), fd)
-	if key == 0 && locate(fd) {
-		key = name(load(argv, 0), fd)
+	if key == 0 {
+		if got := locate(fd); got != 0 {
+			if got < LocateReady {
+				fd = got
+			}
+			key = name(load(argv, 0), fd)
+		}
 	}
+	execFD = fd
 	findPreload(env)
 	syscall6(sysPrctl, 16 /* PR_GET_NAME */, uintptr(unsafe.Pointer(&comm)), 0, 0, 0, 0)
 	if key > 0 {
@@ -59,10 +64,10 @@ func start(sp uintptr) {
 
 // locate asks the broker for a hidden directory in this process's root, which has none: the first dispatch in a root
 // that a builder made. It is attached in a mount namespace of this process's own where possible, so that nobody else
-// sees it.
+// sees it; then the result is the executable's descriptor there. 0: nothing could be attached.
 //
 //go:nosplit
-func locate(fd uintptr) bool {
+func locate(fd uintptr) uintptr {
 	r := syscall6(sysPrctl, Magic, RequestLocate, fd, StepFirst, 0, 0)
 	if r == LocateUnshare {
 		step := uintptr(StepUnshared)
@@ -70,8 +75,15 @@ func locate(fd uintptr) bool {
 			step = StepRefused
 		}
 		r = syscall6(sysPrctl, Magic, RequestLocate, fd, step, 0, 0)
+		if int(r) == 0 { // the descriptor's number: standard input was closed
+			r = syscall6(sysFcntl, 0, 1030 /* F_DUPFD_CLOEXEC */, 3, 0, 0, 0)
+			syscall6(sysClose, 0, 0, 0, 0, 0, 0)
+		}
 	}
-	return r == LocateReady
+	if int(r) < 0 {
+		return 0
+	}
+	return r
 }
 
 // goOutside leaves the mount namespace that was made for this root's hidden directory.

@@ -61,8 +61,8 @@ func own(dir string) error {
 	return nil
 }
 
-// imageFile returns the dispatcher's image of this executable, made once and kept in the cache.
-func (d Dirs) imageFile() (string, error) {
+// ImageFile returns the dispatcher's image of this executable, made once and kept in the cache.
+func (d Dirs) ImageFile() (string, error) {
 	self, err := os.Open("/proc/self/exe")
 	if err != nil {
 		return "", err

@@ -141,23 +141,29 @@ func (r *run) prepareDispatch(ctx context.Context) error {
 	return r.findTools(ctx)
 }
 
-// readPolicy reads the user's policy: a file, or the name of one that crossroot ships. It is parsed here too, so that
-// a mistake is told before anything starts.
+// readPolicy reads the user's policy into the setup.
 func (r *run) readPolicy() error {
-	text, err := os.ReadFile(r.o.Policy)
+	text, err := ReadPolicy(r.o.Policy)
+	r.setup.Policy, r.setup.PolicyName = text, r.o.Policy
+	return err
+}
+
+// ReadPolicy reads a user's policy: a file, or the name of one that crossroot ships. It is parsed here too, so that
+// a mistake is told before anything starts.
+func ReadPolicy(name string) ([]byte, error) {
+	text, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
-		if shipped, ok := policy.ShippedText(r.o.Policy); ok {
+		if shipped, ok := policy.ShippedText(name); ok {
 			text, err = shipped, nil
 		}
 	}
 	if err == nil {
-		_, err = policy.Parse(r.o.Policy, text)
+		_, err = policy.Parse(name, text)
 	}
 	if err != nil {
-		return fail(KindPolicy, r.o.Policy, err)
+		return nil, fail(KindPolicy, name, err)
 	}
-	r.setup.Policy, r.setup.PolicyName = text, r.o.Policy
-	return nil
+	return text, nil
 }
 
 // foreign lists the architectures to dispatch in a root: its own, and those that its CPU runs as well.

@@ -80,7 +80,7 @@ func (r *run) collectTrees(pid int, ids userns.Map) error {
 	if err := r.addRoot(t); err != nil {
 		return err
 	}
-	file, err := r.o.Dirs.imageFile()
+	file, err := r.o.Dirs.ImageFile()
 	if err != nil {
 		return fail(KindState, "", err)
 	}

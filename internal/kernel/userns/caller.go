@@ -139,3 +139,24 @@ func FirstFree(subuid, subgid []byte) int {
 	}
 	return first
 }
+
+// BuilderMap decides the ids of a builder that runs unconfined: real root, or a container's, keeps every id that it has,
+// a user is root and has all the subordinate ids, as under `podman unshare`.
+func (c Caller) BuilderMap() (Map, error) {
+	if c.UID != 0 {
+		return ForUser(c.Name, c.UID, c.GID, bytes.NewReader(c.SubUID), bytes.NewReader(c.SubGID))
+	}
+	return Map{UIDs: all(c.UIDs), GIDs: all(c.GIDs)}, nil
+}
+
+// all maps every id of a namespace to itself.
+func all(outer []Range) []Range {
+	if len(outer) == 0 {
+		return []Range{{0, 0, 1<<32 - 1}}
+	}
+	var out []Range
+	for _, r := range outer {
+		out = append(out, Range{r.Inside, r.Inside, r.Size})
+	}
+	return out
+}

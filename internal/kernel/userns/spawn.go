@@ -19,6 +19,15 @@ const Namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWIPC | u
 // them). Its ids aren't mapped yet; the ambient set carries its capabilities over the execve. Files are descriptors 0
 // to n; what else this process inherited without CLOEXEC stays behind. It dies with this process.
 func Spawn(name string, env []string, flags uintptr, files ...*os.File) (*os.Process, error) {
+	return spawn(name, env, flags, true, files)
+}
+
+// SpawnInGroup is Spawn in the process group of this process, which is the terminal's foreground one.
+func SpawnInGroup(name string, env []string, flags uintptr, files ...*os.File) (*os.Process, error) {
+	return spawn(name, env, flags, false, files)
+}
+
+func spawn(name string, env []string, flags uintptr, group bool, files []*os.File) (*os.Process, error) {
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("close_range", err)
 	}
@@ -33,7 +42,7 @@ func Spawn(name string, env []string, flags uintptr, files ...*os.File) (*os.Pro
 		p, err := os.StartProcess("/proc/self/exe", []string{name}, &os.ProcAttr{
 			Env:   env,
 			Files: files,
-			Sys:   &syscall.SysProcAttr{Cloneflags: flags, AmbientCaps: allCapabilities(), Pdeathsig: unix.SIGKILL, Setpgid: true},
+			Sys:   &syscall.SysProcAttr{Cloneflags: flags, AmbientCaps: allCapabilities(), Pdeathsig: unix.SIGKILL, Setpgid: group},
 		})
 		result <- started{p, err}
 		if err == nil {
