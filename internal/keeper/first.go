@@ -187,6 +187,10 @@ func runFirst(conn *fdsock.Conn) (*protocol.Exit, error) {
 // that covers parts of /proc a new one is refused: then the old one stays.
 func mountProc(conn *fdsock.Conn) error {
 	const attributes = mount.NoSuid | mount.NoDev | mount.NoExec
+	// What the builder mounts in a root appears in the namespaces that are made for attachments there.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
+		return os.NewSyscallError("make mounts shared", err)
+	}
 	private, err := mount.New("proc", attributes, mount.Option{Key: "subset", Value: "pid"})
 	if err != nil {
 		return &Error{Kind: "proc", Err: fmt.Errorf("a new /proc is refused: %w", err)}

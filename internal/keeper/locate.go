@@ -24,7 +24,7 @@ import (
 
 // pending is a process that was told to unshare its mount namespace: what the builder's looks like.
 type pending struct {
-	root *os.File // of the process, in the mount namespace that it leaves
+	root *os.File // of the process, in the mount namespace that it leaves; open for reading, or it can't be handed over
 	ns   *os.File // that namespace
 	cwd  *os.File // its working directory there, where it goes back
 	id   uint64   // the namespace's number
@@ -168,7 +168,7 @@ func (k *keeper) examine(r seccomp.Request) (arch.Arch, string, error) {
 
 // await notes what the process leaves behind when it unshares.
 func (k *keeper) await(r seccomp.Request, proc string, ns uint64) error {
-	root, err := os.OpenFile(proc+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	root, err := os.OpenFile(proc+"/root", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}

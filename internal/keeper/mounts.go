@@ -127,7 +127,7 @@ func (k *keeper) returning(pid int, proc string, root *os.File) {
 	if !ok {
 		return
 	}
-	if dir, err := fd.Open(root, inside+"/", unix.O_PATH|unix.O_DIRECTORY, 0); err == nil {
+	if dir, err := fd.Open(root, inside+"/", unix.O_RDONLY|unix.O_DIRECTORY, 0); err == nil {
 		k.pending[pid].cwd = dir
 	}
 }

@@ -139,6 +139,7 @@ func (l *Listener) Continue(id uint64) error {
 func (l *Listener) AnswerFD(id uint64, f *os.File, flags uint32) error {
 	a := addfd{ID: id, Flags: unix.SECCOMP_ADDFD_FLAG_SEND, SrcFD: uint32(f.Fd()), NewFDFlags: flags}
 	if e := l.ioctl(ioctlAddFD, unsafe.Pointer(&a)); e != 0 {
+		_ = l.Answer(id, 0, e) // whoever waits must not wait for ever
 		return os.NewSyscallError("hand over descriptor", e)
 	}
 	return nil
