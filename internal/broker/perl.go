@@ -62,13 +62,13 @@ func (b *Broker) renewPerl() error {
 		}
 		watched = append(watched, below...)
 		dirs = append(dirs, perlfarm.Dir{
-			Name: d.Farm, Target: target, Files: files, XS: d.XS,
+			Name: d.Farm, Target: target, Files: files, XS: b.fittingXS(d),
 			Objects: protocol.HiddenDir + "/perl-xs/" + d.Farm,
 		})
 	}
 	links, missing := perlfarm.Plan(dirs)
 	if len(missing) > 0 {
-		return fmt.Errorf("the tool root lacks the module %s (and %d more)", missing[0], len(missing)-1)
+		return fmt.Errorf("the tool root lacks the module %s, or has another version (and %d more)", missing[0], len(missing)-1)
 	}
 	for _, d := range dirs {
 		if err := os.MkdirAll(farmDir+"/"+d.Name, 0o755); err != nil {
