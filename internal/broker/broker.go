@@ -51,6 +51,7 @@ type Broker struct {
 	nodes     map[string]protocol.Node
 	refused   []string
 	perl      perlState
+	costs     costs
 	python    pythonState
 }
 
@@ -99,6 +100,7 @@ func (b *Broker) Close() {
 		b.listener.Close()
 	}
 	b.closeWatches()
+	b.costs.close()
 }
 
 // answer serves one request. A maker that is gone meanwhile is nobody's problem.
@@ -141,6 +143,7 @@ func (b *Broker) emulator(r seccomp.Request) {
 			}
 			defer f.Close()
 			path := b.peerPath(r)
+			b.costs.start()
 			if b.listener.AnswerFD(r.ID, f, unix.O_CLOEXEC) == nil {
 				b.count(path, policy.Decision{Outcome: policy.Emulate, Reason: "executed where the hidden directory can't be seen (nested chroot), or without a name"})
 			}

@@ -176,6 +176,9 @@ func (b *Broker) ordered(a arch.Arch, d policy.Decision) bool {
 // write makes the entry of a decision for processes called comm.
 func (b *Broker) write(entry, comm string, d *decided) error {
 	to := d.decision.Native
+	if emulates(d.decision) {
+		b.costs.start()
+	}
 	switch {
 	case d.ordered:
 		if d.order == "" {

@@ -82,6 +82,7 @@ func (b *Broker) Programs(record io.Reader) []protocol.Program {
 	for _, p := range sums {
 		all = append(all, *p)
 	}
+	b.costs.share(all)
 	sort.Slice(all, func(i, j int) bool {
 		if all[i].Count != all[j].Count {
 			return all[i].Count > all[j].Count

@@ -212,7 +212,9 @@ type Program struct {
 	Reason  string         `json:"reason,omitempty"`
 	Near    bool           `json:"near,omitempty"`
 	Count   int            `json:"count"`
-	Calls   []string       `json:"calls,omitempty"` // of stubs: the arguments, the first few
+	// AboutSeconds is the CPU time that emulated executions took together, estimated from samples.
+	AboutSeconds float64  `json:"about_seconds,omitempty"`
+	Calls        []string `json:"calls,omitempty"` // of stubs: the arguments, the first few
 }
 
 // Change is one changed path.

@@ -106,6 +106,7 @@ func (w *worker) converse(conn *fdsock.Conn, filter []unix.SockFilter) (*protoco
 			}
 		case protocol.InitStarted:
 			w.lap("start")
+			w.sample()
 			if err := w.conn.Send(protocol.Event{Kind: protocol.EventStarted}); err != nil {
 				return nil, err
 			}
