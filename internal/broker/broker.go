@@ -33,6 +33,16 @@ type Options struct {
 	EmulateAll bool
 	Except     []protocol.Executable // from EmulateAll: decided as ever
 
+	// Hidden is where this process sees the run's hidden directory; "": at its own name.
+	Hidden string
+	// NoStubs leaves what would be stubbed to the target's own program.
+	NoStubs bool
+
+	// Record is the file in which the dispatcher notes executions; "": nowhere.
+	Record string
+	// Follower, if not nil, brings the tool root up with the packages that the run installs.
+	Follower *Follower
+
 	// ToolFile finds a file of the tool root by its path inside; nil: it is at that path.
 	ToolFile func(inside string) string
 }
@@ -53,6 +63,9 @@ type Broker struct {
 	perl      perlState
 	costs     costs
 	python    pythonState
+	sums      sums
+
+	following following
 }
 
 // decided is a decision with what the report wants of it.
@@ -117,7 +130,7 @@ func (b *Broker) answer(r seccomp.Request) {
 	case seccomp.CallMagic:
 		switch r.Args[0] {
 		case dispatcher.RequestMiss:
-			_ = b.listener.Answer(r.ID, 0, b.miss(r))
+			_ = b.listener.Answer(r.ID, 0, b.miss(b.listener, r, ""))
 		case dispatcher.RequestEmulator:
 			b.emulator(r)
 		default:

@@ -19,13 +19,14 @@ func (b *Broker) decide(e *executable, applet string) policy.Decision {
 	d := b.ask(e, applet)
 	if d.Outcome == policy.Native && b.isPerl(d.Native) {
 		if err := b.preparePerl(e); err != nil {
-			d.Outcome, d.Native = policy.Emulate, ""
+			d.Outcome, d.Native, d.Lacking = policy.Emulate, "", true
 			d.Reason = "perl: " + err.Error() + ": emulated"
 		}
 	}
 	if nativePython(d) {
 		if err := b.preparePython(); err != nil {
 			d = withoutNative(d, "python: "+err.Error()+": emulated")
+			d.Lacking = true
 		}
 	}
 	return d
@@ -34,6 +35,9 @@ func (b *Broker) decide(e *executable, applet string) policy.Decision {
 // ask is decide without effects.
 func (b *Broker) ask(e *executable, applet string) policy.Decision {
 	d := b.Policy.Decide(b.subject(e, applet))
+	if b.NoStubs {
+		d = withoutStubs(d)
+	}
 	if b.EmulateAll && !slices.Contains(b.Except, protocol.Executable{Path: e.path, Applet: applet}) {
 		d = emulated(d)
 	}
@@ -56,6 +60,15 @@ func withoutNative(d policy.Decision, reason string) policy.Decision {
 	return mapOutcomes(d, func(d *policy.Decision) {
 		if d.Outcome == policy.Native {
 			d.Outcome, d.Native, d.Near, d.Reason = policy.Emulate, "", false, reason
+		}
+	})
+}
+
+// withoutStubs makes stubs what a builder, which has its own, expects: the target's program.
+func withoutStubs(d policy.Decision) policy.Decision {
+	return mapOutcomes(d, func(d *policy.Decision) {
+		if d.Outcome == policy.Stub {
+			d.Outcome, d.Reason = policy.Emulate, "nothing is stubbed for a builder"
 		}
 	})
 }

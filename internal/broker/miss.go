@@ -20,8 +20,9 @@ import (
 )
 
 // miss decides for an executable that the exec map doesn't know and writes the entry; 0 when there is one now. What
-// the peer contributes is a descriptor and a name for the applet: path, size, time and content are the kernel's word.
-func (b *Broker) miss(r seccomp.Request) unix.Errno {
+// the peer contributes is a descriptor and a name for the applet: path, size, time and content are the kernel's word. top
+// is the path of the peer's root as this process sees it, "" where it is the root of paths.
+func (b *Broker) miss(l *seccomp.Listener, r seccomp.Request, top string) unix.Errno {
 	applet, err := readString(r.PID, r.Args[2], 255)
 	if err != nil || !component(applet) {
 		applet = ""
@@ -35,19 +36,32 @@ func (b *Broker) miss(r seccomp.Request) unix.Errno {
 		return number(err)
 	}
 	defer file.Close()
-	if !b.listener.Valid(r.ID) {
+	if !l.Valid(r.ID) {
 		return unix.ESRCH
 	}
-	e, err := b.examine(file)
+	e, err := b.examine(file, top)
 	if err != nil {
 		return number(err)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.enter(e, applet, comm, r.Args[3] != 0); err != nil {
+	err = b.enterOnce(e, applet, comm, r.Args[3] != 0, false)
+	if errors.Is(err, errLacking) {
+		b.follow()
+		err = b.enterOnce(e, applet, comm, r.Args[3] != 0, true)
+	}
+	if err != nil {
 		return number(err)
 	}
 	return 0
+}
+
+// errLacking: the decision could be another one with the tool root that fits the packages which the root has by now.
+var errLacking = errors.New("the tool root lacks something")
+
+// enterOnce is enter with the lock taken; last says that the tool root is as good as it gets.
+func (b *Broker) enterOnce(e *executable, applet, comm string, preload, last bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.enter(e, applet, comm, preload, last)
 }
 
 // component reports whether a peer's word can be the name of one entry.
@@ -64,11 +78,15 @@ type executable struct {
 	libc string
 }
 
-// examine looks at the file behind a descriptor.
-func (b *Broker) examine(file *os.File) (*executable, error) {
+// examine looks at the file behind a descriptor, in a root whose own path is top.
+func (b *Broker) examine(file *os.File, top string) (*executable, error) {
 	name, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(file.Fd())))
 	if err != nil {
 		return nil, err
+	}
+	name, ok := strings.CutPrefix(name, top)
+	if !ok {
+		return nil, unix.ENOEXEC
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
@@ -82,8 +100,8 @@ func (b *Broker) examine(file *os.File) (*executable, error) {
 	if err != nil {
 		return nil, unix.ENOEXEC
 	}
-	a, ok := arch.IdentifyProgram(image.Header, image.Interp())
-	if !ok {
+	a, known := arch.IdentifyProgram(image.Header, image.Interp())
+	if !known {
 		return nil, unix.ENOEXEC
 	}
 	e.arch = a
@@ -109,10 +127,11 @@ func libcOf(interpreter string) string {
 const preloadMark = ".p"
 
 // enter decides and writes the exec map's entry (under the lock) for a process called comm; with preload it is the one
-// for executions with LD_PRELOAD, whose libraries are of the target's CPU.
-func (b *Broker) enter(e *executable, applet, comm string, preload bool) error {
+// for executions with LD_PRELOAD, whose libraries are of the target's CPU. Unless it is the last try, the error is
+// errLacking where another tool root could be better.
+func (b *Broker) enter(e *executable, applet, comm string, preload, last bool) error {
 	dir := b.mapDir(e.arch) + "/exec" + e.path
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(b.here(dir), 0o755); err != nil {
 		return err
 	}
 	entry := dir + "/" + e.key
@@ -122,7 +141,7 @@ func (b *Broker) enter(e *executable, applet, comm string, preload bool) error {
 	d := b.decide(e, "")
 	python := strings.HasPrefix(path.Base(e.path), pythonPrefix)
 	if d.Interpreter {
-		if err := symlink(b.mapDir(e.arch)+"/script", entry+".i"); err != nil {
+		if err := symlink(b.mapDir(e.arch)+"/script", b.here(entry+".i")); err != nil {
 			return err
 		}
 	}
@@ -138,6 +157,12 @@ func (b *Broker) enter(e *executable, applet, comm string, preload bool) error {
 	if preload {
 		entry += preloadMark
 		d = withoutNative(d, "LD_PRELOAD is set, and its libraries are of the target's CPU")
+	}
+	if !preload {
+		if !last && b.mayFollow(d) {
+			return errLacking
+		}
+		b.explainLacking(entry, &d)
 	}
 	b.decisions[entry] = &decided{path: e.path, applet: applet, arch: e.arch, decision: d, ordered: b.ordered(e.arch, d), python: python}
 	return b.write(entry, comm, b.decisions[entry])
@@ -155,6 +180,14 @@ func (b *Broker) known(entry, applet string, preload bool) string {
 		}
 	}
 	return ""
+}
+
+// here is where a name of the hidden directory is for this process.
+func (b *Broker) here(inside string) string {
+	if b.Hidden == "" {
+		return inside
+	}
+	return b.Hidden + strings.TrimPrefix(inside, protocol.HiddenDir)
 }
 
 func (b *Broker) mapDir(a arch.Arch) string { return protocol.HiddenDir + "/" + a.Name }
@@ -191,10 +224,10 @@ func (b *Broker) write(entry, comm string, d *decided) error {
 	case d.decision.Outcome == policy.Emulate:
 		entry, to = entry+".e", b.mapDir(d.arch)+"/qemu"
 	}
-	if err := os.MkdirAll(entry, 0o755); err != nil {
+	if err := os.MkdirAll(b.here(entry), 0o755); err != nil {
 		return err
 	}
-	return symlink(to, entry+"/"+comm)
+	return symlink(to, b.here(entry+"/"+comm))
 }
 
 func symlink(to, name string) error {
@@ -228,10 +261,10 @@ func (b *Broker) lay(o Order) (string, error) {
 	}
 	b.rows++
 	name := protocol.HiddenDir + "/do/" + strconv.Itoa(b.rows)
-	if err := os.WriteFile(name+".order", text.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(b.here(name+".order"), text.Bytes(), 0o644); err != nil {
 		return "", err
 	}
-	return name, symlink("../self", name)
+	return name, symlink("../self", b.here(name))
 }
 
 // mapScripts writes the entries of the scripts that the policy names.
@@ -240,6 +273,13 @@ func (b *Broker) mapScripts() error {
 		for _, program := range row.Programs {
 			for _, file := range scriptPaths(program) {
 				d := b.Policy.Decide(policy.Subject{Path: file, Script: true, Target: b.Target, Host: b.Host, Fidelity: b.Fidelity})
+				if b.NoStubs {
+					d = mapOutcomes(d, func(d *policy.Decision) {
+						if d.Outcome == policy.Stub {
+							d.Outcome = policy.Native
+						}
+					})
+				}
 				if d.Outcome == policy.Native && len(d.ByArgs) == 0 {
 					continue
 				}
@@ -248,17 +288,17 @@ func (b *Broker) mapScripts() error {
 					return err
 				}
 				entry := b.mapDir(b.Target) + "/script" + file
-				if err := os.MkdirAll(path.Dir(entry), 0o755); err != nil {
+				if err := os.MkdirAll(b.here(path.Dir(entry)), 0o755); err != nil {
 					return err
 				}
-				if err := symlink(to, entry); err != nil {
+				if err := symlink(to, b.here(entry)); err != nil {
 					return err
 				}
 				b.decisions[entry] = &decided{path: file, decision: d, ordered: true}
 			}
 		}
 	}
-	return os.MkdirAll(b.mapDir(b.Target)+"/script", 0o755)
+	return os.MkdirAll(b.here(b.mapDir(b.Target)+"/script"), 0o755)
 }
 
 // scriptPaths are the absolute names that a row's program has in roots of every shape. Rows of scripts have no globs.

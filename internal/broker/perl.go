@@ -11,6 +11,7 @@ import (
 
 	"github.com/crossroot/crossroot/internal/kernel/fd"
 	"github.com/crossroot/crossroot/internal/perlfarm"
+	"github.com/crossroot/crossroot/internal/policy"
 	"github.com/crossroot/crossroot/internal/protocol"
 	"github.com/crossroot/crossroot/internal/toolroot"
 )
@@ -35,7 +36,7 @@ func (b *Broker) isPerl(native string) bool {
 func (b *Broker) preparePerl(e *executable) error {
 	exe := protocol.HiddenDir + "/exe/perl"
 	if b.perl.current == "" {
-		if err := os.Symlink(e.path, exe); err != nil {
+		if err := os.Symlink(e.path, b.here(exe)); err != nil {
 			return err
 		}
 		b.perl.current = e.path
@@ -50,8 +51,24 @@ func (b *Broker) preparePerl(e *executable) error {
 	return nil
 }
 
+// expirePerl makes the next execution of perl decide anew: the tool root lacks what the target has by now. A perl that
+// runs keeps the farm as it is; what is missing there fails to load, as in a half-unpacked root.
+func (b *Broker) expirePerl() {
+	b.perl.ready = false
+	b.tally()
+	for entry, d := range b.decisions {
+		if d.decision.Outcome == policy.Native && b.isPerl(d.decision.Native) {
+			delete(b.decisions, entry)
+			_ = os.RemoveAll(b.here(entry))
+		}
+	}
+}
+
 // renewPerl plans the farm for the modules that the target has now, and changes the farm into it.
 func (b *Broker) renewPerl() error {
+	if b.Tools == nil || b.Tools.Perl == nil {
+		return nil
+	}
 	var dirs []perlfarm.Dir
 	var watched []string
 	for _, d := range b.Tools.Perl.Dirs {
@@ -71,18 +88,18 @@ func (b *Broker) renewPerl() error {
 		return fmt.Errorf("the tool root lacks the module %s, or has another version (and %d more)", missing[0], len(missing)-1)
 	}
 	for _, d := range dirs {
-		if err := os.MkdirAll(farmDir+"/"+d.Name, 0o755); err != nil {
+		if err := os.MkdirAll(b.here(farmDir+"/"+d.Name), 0o755); err != nil {
 			return err
 		}
 	}
 	remove, add := perlfarm.Change(b.perl.links, links)
 	for _, l := range remove {
-		if err := os.Remove(farmDir + "/" + l.Path); err != nil {
+		if err := os.Remove(b.here(farmDir + "/" + l.Path)); err != nil {
 			return err
 		}
 	}
 	for _, l := range add {
-		name := farmDir + "/" + l.Path
+		name := b.here(farmDir + "/" + l.Path)
 		if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
 			return err
 		}

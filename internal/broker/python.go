@@ -66,14 +66,15 @@ func (b *Broker) expirePython() {
 		return
 	}
 	b.python.ready = false
+	b.tally()
 	for entry, d := range b.decisions {
 		if !d.python {
 			continue
 		}
 		delete(b.decisions, entry)
 		// A process that is just now following the entry runs as was decided before.
-		_ = os.RemoveAll(entry)
-		_ = os.RemoveAll(entry + ".e")
+		_ = os.RemoveAll(b.here(entry))
+		_ = os.RemoveAll(b.here(entry + ".e"))
 	}
 }
 
@@ -110,7 +111,7 @@ func (b *Broker) planPython() (links map[string]string, watched []string, err er
 func (b *Broker) linkPython(links map[string]string) error {
 	for name := range b.python.links {
 		if links[name] != b.python.links[name] {
-			if err := os.Remove(dlshim.Prefix + name); err != nil {
+			if err := os.Remove(b.here(dlshim.Prefix + name)); err != nil {
 				return err
 			}
 			delete(b.python.links, name)
@@ -123,10 +124,10 @@ func (b *Broker) linkPython(links map[string]string) error {
 		if b.python.links[name] == to {
 			continue
 		}
-		if err := os.MkdirAll(path.Dir(dlshim.Prefix+name), 0o755); err != nil {
+		if err := os.MkdirAll(b.here(path.Dir(dlshim.Prefix+name)), 0o755); err != nil {
 			return err
 		}
-		if err := os.Symlink(to, dlshim.Prefix+name); err != nil {
+		if err := os.Symlink(to, b.here(dlshim.Prefix+name)); err != nil {
 			return err
 		}
 		b.python.links[name] = to

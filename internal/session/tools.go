@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/crossroot/crossroot/internal/arch"
+	"github.com/crossroot/crossroot/internal/protocol"
 	"github.com/crossroot/crossroot/internal/toolroot"
 	"github.com/crossroot/crossroot/internal/twin"
 )
@@ -64,15 +65,14 @@ func (r *run) openTwinTools(ctx context.Context, lenient bool) (*toolroot.Root, 
 	if arch.Host().Debian == "" {
 		return nil, fail(KindTwin, r.root.Name, errors.New("Debian has no packages for this machine's CPU"))
 	}
-	o := twin.Options{Cache: r.o.Dirs.Cache, Progress: r.o.Progress, Lenient: lenient}
-	t, err := r.root.OpenTwin(ctx, o)
+	f := twin.Follow(r.root.Dir, twin.Options{Cache: r.o.Dirs.Cache, Target: r.root.Arch, Progress: r.o.Progress, Lenient: lenient})
+	t, err := r.startTwin(ctx, f, false)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := toolroot.Ready(toolroot.Source{Root: t.Dir}, r.o.Dirs.Cache); err != nil && !t.Built {
 		_ = t.Close()
-		o.Check = true
-		if t, err = r.root.OpenTwin(ctx, o); err != nil {
+		if t, err = r.startTwin(ctx, f, true); err != nil {
 			return nil, err
 		}
 	}
@@ -84,7 +84,18 @@ func (r *run) openTwinTools(ctx context.Context, lenient bool) (*toolroot.Root, 
 	if n := len(t.Differences); n > 0 {
 		r.toolsFrom += fmt.Sprintf(", %d of another version or missing", n)
 	}
+	if !r.o.EmulateAll {
+		r.follower = &follower{run: r, twin: f, report: protocol.Twin{Packages: t.Packages, AtEnd: t.Packages}}
+	}
 	return r.openToolRoot(ctx, t.Dir)
+}
+
+func (r *run) startTwin(ctx context.Context, f *twin.Follower, check bool) (*twin.Twin, error) {
+	t, err := f.Start(ctx, check)
+	if err != nil {
+		return nil, fail(KindTwin, r.root.Name, fmt.Errorf("twin of %s: %w", r.root.Name, err))
+	}
+	return t, nil
 }
 
 func (r *run) openToolRoot(ctx context.Context, source string) (*toolroot.Root, error) {
