@@ -106,7 +106,7 @@ func (e *env) scratch(name string) string { return filepath.Join(e.work, name) }
 // crossroot runs the binary under test; its output is only seen when it fails.
 func (e *env) crossroot(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, e.binary, args...)
-	cmd.Env = append(os.Environ(), e.foreign.Arch.Env...)
+	cmd.Env = append(append(os.Environ(), "CROSSROOT_TOOLS=host"), e.foreign.Arch.Env...)
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -30,7 +30,7 @@ func TestVerify(t *testing.T) {
 	}
 	for _, tt := range tests {
 		cmd := exec.CommandContext(t.Context(), crossroot, "verify", "-q", root, "--", "/bin/sh", "-c", tt.script)
-		cmd.Env = append(os.Environ(), first.Arch.Env...)
+		cmd.Env = append(append(os.Environ(), "CROSSROOT_TOOLS=host"), first.Arch.Env...)
 		out, err := cmd.Output()
 		code := 0
 		var exit *exec.ExitError
@@ -59,7 +59,7 @@ func TestBlame(t *testing.T) {
 		cat /tmp/perl /tmp/od > /tmp/both; date +%N > /tmp/time`
 	verify := func(args ...string) (string, error) {
 		cmd := exec.CommandContext(t.Context(), crossroot, append(append([]string{"verify", "-q"}, args...), root, "--", "/bin/sh", "-c", script)...)
-		cmd.Env = append(os.Environ(), first.Arch.Env...)
+		cmd.Env = append(append(os.Environ(), "CROSSROOT_TOOLS=host"), first.Arch.Env...)
 		out, err := cmd.Output()
 		return string(out), err
 	}
