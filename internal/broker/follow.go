@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -16,7 +17,7 @@ import (
 type Follower struct {
 	Start *os.File // the root as it was before the run
 	// Next makes a tool root for the root as it is now; nil, without an error, if nothing is to be had that would change
-	// it. show puts it in place of the one before.
+	// it. show puts it in place of the one before. With both a tool root and an error it is as good as it gets.
 	Next func(state.State) (next *toolroot.Index, show func() error, err error)
 	// Failed is told, once, why the tool root can't follow.
 	Failed func(reason string)
@@ -82,8 +83,8 @@ func (b *Broker) follow() {
 		return
 	}
 	next, show, err := b.Follower.Next(s)
-	if err == nil && next != nil {
-		err = b.adopt(next, show)
+	if next != nil {
+		err = cmp.Or(b.adopt(next, show), err)
 	}
 	if err != nil {
 		b.cannotFollow(err)

@@ -42,8 +42,7 @@ func (f *follower) follow(ctx context.Context, p protocol.Packages) {
 		defer cancel()
 		order := protocol.Order{Kind: protocol.OrderTools}
 		tools, err := f.next(ctx, state.State(p))
-		switch {
-		case err != nil:
+		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
 			}
@@ -51,7 +50,8 @@ func (f *follower) follow(ctx context.Context, p protocol.Packages) {
 			f.mu.Lock()
 			f.report.Failure = order.Error
 			f.mu.Unlock()
-		case tools != nil:
+		}
+		if tools != nil {
 			dir := f.run.toolCache()
 			order.Base, _ = filepath.Rel(dir, tools.Base)
 			order.Extra, _ = filepath.Rel(dir, tools.Variant)
@@ -60,7 +60,7 @@ func (f *follower) follow(ctx context.Context, p protocol.Packages) {
 	})
 }
 
-// next makes the tool root; nil if it is the same as before.
+// next makes the tool root; nil if it is the same as before. With a tool root an error says what it lacks.
 func (f *follower) next(ctx context.Context, s state.State) (*toolroot.Root, error) {
 	began := time.Now()
 	t, err := f.twin.Next(ctx, s)
@@ -80,16 +80,21 @@ func (f *follower) next(ctx context.Context, s state.State) (*toolroot.Root, err
 	f.report.Followed = append(f.report.Followed, protocol.Followed{
 		Packages: t.Packages, Unpacked: t.Unpacked, Micro: time.Since(began).Microseconds(), Changed: changed,
 	})
-	for _, w := range t.Warnings {
-		r.warn("twin: " + w)
+	var failed error
+	if t.Failure != nil {
+		failed = t.Failure
+	} else {
+		for _, w := range t.Warnings {
+			r.warn("twin: " + w)
+		}
 	}
 	if !changed {
 		_ = tools.Close()
-		return nil, nil
+		return nil, failed
 	}
 	f.held = append(f.held, r.tools)
 	r.tools = tools
-	return tools, nil
+	return tools, failed
 }
 
 // stop ends what is under way; the cache stays whole. No answer is due any more.

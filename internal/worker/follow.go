@@ -41,15 +41,19 @@ func (w *worker) nextTools(s state.State) (*toolroot.Index, func() error, error)
 	case <-w.over:
 		return nil, nil, errors.New("the run is over")
 	}
+	var failed error
 	if o.Error != "" {
-		return nil, nil, errors.New(o.Error)
+		failed = errors.New(o.Error)
 	}
 	if o.Base == "" {
-		return nil, nil, nil
+		return nil, nil, failed
 	}
 	base, extra := path.Join(toolCache, o.Base), path.Join(toolCache, o.Extra)
 	next, err := toolroot.ReadIndex(base, extra)
-	return next, func() error { return w.showTools(extra + ":" + base + ":") }, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return next, func() error { return w.showTools(extra + ":" + base + ":") }, failed
 }
 
 // showTools mounts a new tool root over the one before, in the worker's view and in the run's. What runs already keeps
