@@ -22,15 +22,18 @@ type env struct {
 	foreign, native roots.Stage // first stages
 	shared          map[place]string
 	references      map[bool]roots.Stage // by place.native
-	work            string               // on the disk
-	memory          string               // on a tmpfs; empty when there is none
+	sets            map[bool]roots.Stage // as well; made when a job asks for one
+	cache           roots.Cache
+	twin            string // of the finished foreign root
+	work            string // on the disk
+	memory          string // on a tmpfs; empty when there is none
 	root            bool
 	phases          *phases // of the job that is running
 }
 
 // prepare makes what is not measured: crossroot, the first stages, the finished roots, and crossroot's tool root.
 func prepare(ctx context.Context, o options) (*env, error) {
-	e := &env{root: os.Getuid() == 0, shared: map[place]string{}, references: map[bool]roots.Stage{}}
+	e := &env{root: os.Getuid() == 0, shared: map[place]string{}, references: map[bool]roots.Stage{}, sets: map[bool]roots.Stage{}}
 	var err error
 	if e.work, err = os.MkdirTemp("", "crossroot-bench-"); err != nil {
 		return nil, err
@@ -63,6 +66,7 @@ func (e *env) fill(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	e.cache = cache
 	progress("roots: a minute or two when they are not cached yet")
 	for stage, arch := range map[*roots.Stage]string{&e.foreign: o.arch, &e.native: runtime.GOARCH} {
 		if *stage, err = cache.First(ctx, arch); err != nil {
@@ -82,8 +86,8 @@ func (e *env) build(ctx context.Context, o options) (err error) {
 		e.binary, err = filepath.Abs(o.binary)
 		return err
 	}
-	e.binary = filepath.Join(e.work, "crossroot")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", e.binary, "github.com/crossroot/crossroot/cmd/crossroot")
+	e.binary = filepath.Join(e.work, "bin", "crossroot")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Dir(e.binary)+"/", "github.com/crossroot/crossroot/cmd/...")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build crossroot: %w\n%s", err, out)
@@ -106,7 +110,7 @@ func (e *env) scratch(name string) string { return filepath.Join(e.work, name) }
 // crossroot runs the binary under test; its output is only seen when it fails.
 func (e *env) crossroot(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, e.binary, args...)
-	cmd.Env = append(os.Environ(), e.foreign.Arch.Env...)
+	cmd.Env = append(append(os.Environ(), "CROSSROOT_TOOLS=host"), e.foreign.Arch.Env...)
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -126,6 +130,11 @@ func (e *env) place(ctx context.Context, p place) (root string, remove func(), e
 	if !p.fresh {
 		root, err := e.finished(ctx, p)
 		return root, func() {}, err
+	}
+	if p.set {
+		if stage, err = e.packages(ctx, p.native); err != nil {
+			return "", nil, err
+		}
 	}
 	dir := e.work
 	if p.memory {

@@ -2,7 +2,7 @@
 // same packages of this machine's own CPU in a plain chroot. It makes its own roots (test/roots), builds crossroot,
 // interleaves the runs so that a noisy minute hits all of them, and prints medians with ratios.
 //
-//	go run ./bench [-rounds 3] [-arch armhf] [-only second-stage,loop,warm] [-check]
+//	go run ./bench [-rounds 3] [-arch armhf] [-only second,2000,warm,twin,packages] [-check]
 package main
 
 import (
@@ -79,10 +79,13 @@ func bench(ctx context.Context, o options) (missed int, err error) {
 	return goals(os.Stdout, results), nil
 }
 
-// choose keeps the jobs of which a part of "group name" is in only; all, when that is empty.
+// choose keeps the jobs of which a part of "group name" is in only; when that is empty, all but those that take long.
 func choose(all []job, only string) []job {
 	var chosen []job
 	for _, j := range all {
+		if only == "" && j.extra {
+			continue
+		}
 		for part := range strings.SplitSeq(only, ",") {
 			if strings.Contains(j.group+" "+j.name, part) {
 				chosen = append(chosen, j)

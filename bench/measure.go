@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -79,8 +80,16 @@ func (e *env) warmUp(ctx context.Context, j job, root string) error {
 		*e.phases = phases{}
 		return err
 	}
+	if j.rehearse {
+		err := j.run(ctx, e, root)
+		*e.phases = phases{}
+		return errors.Join(err, e.renew(ctx, j.root, root))
+	}
 	if j.root.native || j.name == "qemu-user chroot" {
 		return nil
+	}
+	if j.name == "crossroot, twin" {
+		return finishedTwin([]string{"/bin/true"}, "--keep", "never")(ctx, e, root)
 	}
 	if err := e.crossroot(ctx, "run", "--keep", "never", root, "--", "/bin/true"); err != nil {
 		return fmt.Errorf("warm up: %w", err)

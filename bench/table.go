@@ -102,6 +102,10 @@ func wanted() []goal {
 		{"second stage: crossroot / native chroot on tmpfs, at most 1.3", stageGroup, "crossroot", "native chroot, tmpfs", 1.3, false},
 		{"2000 x true: crossroot / native, at most 1.6", loopGroup, "crossroot", "native chroot", 1.6, false},
 		{"warm start: at most 0.060 s", warmGroup, "crossroot run ROOT true", "", 0.060, false},
+		{"second stage: crossroot with a twin / native chroot on tmpfs, at most 1.3", stageGroup, "crossroot, twin", "native chroot, tmpfs", 1.3, false},
+		{"2000 x true: crossroot with a twin / native, at most 1.6", loopGroup, "crossroot, twin", "native chroot", 1.6, false},
+		{"twin of a minimal root from a warm cache: at most 5 s", twinGroup, "crossroot tools twin, packages in the cache", "", 5, false},
+		{"packages: crossroot with a twin / same CPU in the same sandbox, at most 1.3", setGroup, "crossroot, twin", "same CPU, crossroot's sandbox", 1.3, false},
 	}
 }
 
@@ -138,8 +142,10 @@ func goals(w io.Writer, results []result) (missed int) {
 
 // phases adds up what crossroot's report says about its own time.
 type phases struct {
-	order []string
-	times map[string][]time.Duration
+	order  []string
+	native []float64 // share of executions
+	total  int       // executions
+	times  map[string][]time.Duration
 }
 
 // read takes a report: {"times": [{"phase": …, "micro": …}]}.
@@ -153,9 +159,23 @@ func (p *phases) read(file string) error {
 			Phase string
 			Micro int64
 		}
+		Programs []struct {
+			Outcome string
+			Count   int
+		}
 	}
 	if err := json.Unmarshal(data, &report); err != nil {
 		return fmt.Errorf("read report: %w", err)
+	}
+	native, total := 0, 0
+	for _, program := range report.Programs {
+		total += program.Count
+		if program.Outcome == "native" {
+			native += program.Count
+		}
+	}
+	if total > 0 {
+		p.native, p.total = append(p.native, float64(native)/float64(total)), total
 	}
 	if p.times == nil {
 		p.times = map[string][]time.Duration{}
@@ -174,13 +194,16 @@ func (p *phases) read(file string) error {
 	return nil
 }
 
-// breakdown writes the phases of every crossroot job, as medians.
+// breakdown writes the phases of every crossroot job, as medians, and the share of executions that ran natively.
 func breakdown(w io.Writer, results []result) {
 	rows := [][]string{{"what", "how", "phases"}}
 	for _, r := range results {
 		var parts []string
 		for _, name := range r.phases.order {
 			parts = append(parts, name+" "+format(median(r.phases.times[name])))
+		}
+		if n := len(r.phases.native); n > 0 {
+			parts = append(parts, fmt.Sprintf("%.2f %% of %d executions native", 100*r.phases.native[n-1], r.phases.total))
 		}
 		if len(parts) > 0 {
 			rows = append(rows, []string{r.job.group, r.job.name, strings.Join(parts, ", ")})

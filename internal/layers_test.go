@@ -29,7 +29,7 @@ var layers = []struct {
 	{"outside", []string{"internal/session", "internal/doctor", "internal/demo", "internal/verify"}, true},
 	{"inside", []string{"internal/worker", "internal/entry"}, false},
 	{"first process, answers", []string{"internal/pid1", "internal/broker", "internal/exempt"}, false},
-	{"twins", []string{"internal/twin"}, false},
+	{"twins, audits", []string{"internal/twin", "internal/audit"}, false},
 	{"parts", []string{"internal/toolroot", "internal/transaction", "internal/tree", "internal/standin", "internal/builtin/*", "internal/debian/repo"}, false},
 	{"pieces", []string{"internal/debian/archive/debmake", "internal/debian/unpack", "internal/transaction/*", "internal/twin/state", "internal/dispatcher/image", "internal/protocol", "internal/fetch"}, false},
 	{"kernel", []string{"internal/kernel/*"}, true},

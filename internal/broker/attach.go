@@ -23,6 +23,7 @@ func (b *Broker) Attach(root *os.File) {
 		_ = b.renewPerl() // an error leaves the farm as it is
 	}
 	b.expirePython()
+	b.expireLacking()
 }
 
 // Detach lets go of the root.

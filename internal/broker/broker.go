@@ -41,6 +41,11 @@ type Options struct {
 	// NoStubs leaves what would be stubbed to the target's own program.
 	NoStubs bool
 
+	// Record is the file in which the dispatcher notes executions; "": nowhere.
+	Record string
+	// Follower, if not nil, brings the tool root up with the packages that the run installs.
+	Follower *Follower
+
 	// ToolFile finds a file of the tool root by its path inside; nil: it is at that path.
 	ToolFile func(inside string) string
 }
@@ -59,7 +64,11 @@ type Broker struct {
 	nodes     map[string]protocol.Node
 	refused   []string
 	perl      perlState
+	costs     costs
 	python    pythonState
+	sums      sums
+
+	following following
 }
 
 // decided is a decision with what the report wants of it.
@@ -107,6 +116,7 @@ func (b *Broker) Close() {
 		b.listener.Close()
 	}
 	b.closeWatches()
+	b.costs.close()
 }
 
 // answer serves one request. A maker that is gone meanwhile is nobody's problem.
@@ -149,6 +159,7 @@ func (b *Broker) emulator(r seccomp.Request) {
 			}
 			defer f.Close()
 			path := b.peerPath(r)
+			b.costs.start()
 			if b.listener.AnswerFD(r.ID, f, unix.O_CLOEXEC) == nil {
 				b.count(path, policy.Decision{Outcome: policy.Emulate, Reason: "executed where the hidden directory can't be seen (nested chroot), or without a name"})
 			}

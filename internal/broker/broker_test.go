@@ -135,6 +135,7 @@ func TestScriptPaths(t *testing.T) {
 func TestProgramsAddsTheRecordUp(t *testing.T) {
 	b := rootWith(t, nil)
 	b.decisions = map[string]*decided{}
+	const late = "/.cr/armhf/exec/usr/bin/late/1-1-1"
 	const dash, kmod, stub = "/.cr/armhf/exec/usr/bin/dash/1-2-3", "/.cr/armhf/exec/usr/bin/kmod/4-5-6", "/.cr/armhf/exec/sbin/start-stop-daemon/7-8-9"
 	b.decisions[dash] = &decided{path: "/usr/bin/dash", decision: policy.Decision{Outcome: policy.Native, Row: "dash", Near: true}}
 	b.decisions[kmod+".m/lsmod"] = &decided{path: "/usr/bin/kmod", applet: "lsmod", decision: policy.Decision{Outcome: policy.Emulate}}
@@ -142,12 +143,25 @@ func TestProgramsAddsTheRecordUp(t *testing.T) {
 	call, _ := json.Marshal(Call{Path: "/sbin/start-stop-daemon", Outcome: policy.Stub, Args: []string{"start-stop-daemon", "--start"}})
 	record := strings.Join([]string{
 		dash + "\tsh", dash + "\tdash", kmod + "\tlsmod", stub + "\tstart-stop-daemon", CallPrefix + string(call),
-		"garbage", "", CallPrefix + "{broken", "/.cr/armhf/exec/unknown/1-1-1\tx", strings.Repeat("x", 1<<17),
+		"garbage", "", CallPrefix + "{broken", "/.cr/armhf/exec/unknown/1-1-1\tx", strings.Repeat("x", 1<<19), late + "\tlate", dash + "\ts",
 	}, "\n")
-	got := b.Programs(strings.NewReader(record))
+	b.Record = filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(b.Record, []byte(record), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.tally()
+	// Decided otherwise from here on; the last line is whole only now, and what wasn't decided is.
+	b.decisions[dash] = &decided{path: "/usr/bin/dash", decision: policy.Decision{Outcome: policy.Emulate}}
+	b.decisions[late] = &decided{path: "/usr/bin/late", decision: policy.Decision{Outcome: policy.Native}}
+	if err := os.WriteFile(b.Record, []byte(record+"h\n"+late+"\tlate\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := b.Programs()
 	want := []protocol.Program{
 		{Path: "/usr/bin/dash", Outcome: policy.Native, Row: "dash", Near: true, Count: 2},
+		{Path: "/usr/bin/late", Outcome: policy.Native, Count: 2},
 		{Path: "/sbin/start-stop-daemon", Outcome: policy.Stub, Count: 1, Calls: []string{"start-stop-daemon --start"}},
+		{Path: "/usr/bin/dash", Outcome: policy.Emulate, Count: 1},
 		{Path: "/usr/bin/kmod", Applet: "lsmod", Outcome: policy.Emulate, Count: 1},
 	}
 	g, _ := json.Marshal(got)

@@ -19,13 +19,14 @@ func (b *Broker) decide(e *executable, applet string) policy.Decision {
 	d := b.ask(e, applet)
 	if d.Outcome == policy.Native && b.isPerl(d.Native) {
 		if err := b.preparePerl(e); err != nil {
-			d.Outcome, d.Native = policy.Emulate, ""
+			d.Outcome, d.Native, d.Lacking = policy.Emulate, "", true
 			d.Reason = "perl: " + err.Error() + ": emulated"
 		}
 	}
 	if nativePython(d) {
 		if err := b.preparePython(); err != nil {
 			d = withoutNative(d, "python: "+err.Error()+": emulated")
+			d.Lacking = true
 		}
 	}
 	return d

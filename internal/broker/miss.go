@@ -43,12 +43,25 @@ func (b *Broker) miss(l *seccomp.Listener, r seccomp.Request, top string) unix.E
 	if err != nil {
 		return number(err)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.enter(e, applet, comm, r.Args[3] != 0); err != nil {
+	err = b.enterOnce(e, applet, comm, r.Args[3] != 0, false)
+	if errors.Is(err, errLacking) {
+		b.follow()
+		err = b.enterOnce(e, applet, comm, r.Args[3] != 0, true)
+	}
+	if err != nil {
 		return number(err)
 	}
 	return 0
+}
+
+// errLacking: the decision could be another one with the tool root that fits the packages which the root has by now.
+var errLacking = errors.New("the tool root lacks something")
+
+// enterOnce is enter with the lock taken; last says that the tool root is as good as it gets.
+func (b *Broker) enterOnce(e *executable, applet, comm string, preload, last bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.enter(e, applet, comm, preload, last)
 }
 
 // component reports whether a peer's word can be the name of one entry.
@@ -114,8 +127,9 @@ func libcOf(interpreter string) string {
 const preloadMark = ".p"
 
 // enter decides and writes the exec map's entry (under the lock) for a process called comm; with preload it is the one
-// for executions with LD_PRELOAD, whose libraries are of the target's CPU.
-func (b *Broker) enter(e *executable, applet, comm string, preload bool) error {
+// for executions with LD_PRELOAD, whose libraries are of the target's CPU. Unless it is the last try, the error is
+// errLacking where another tool root could be better.
+func (b *Broker) enter(e *executable, applet, comm string, preload, last bool) error {
 	dir := b.mapDir(e.arch) + "/exec" + e.path
 	if err := os.MkdirAll(b.here(dir), 0o755); err != nil {
 		return err
@@ -143,6 +157,12 @@ func (b *Broker) enter(e *executable, applet, comm string, preload bool) error {
 	if preload {
 		entry += preloadMark
 		d = withoutNative(d, "LD_PRELOAD is set, and its libraries are of the target's CPU")
+	}
+	if !preload {
+		if !last && b.mayFollow(d) {
+			return errLacking
+		}
+		b.explainLacking(entry, &d)
 	}
 	b.decisions[entry] = &decided{path: e.path, applet: applet, arch: e.arch, decision: d, ordered: b.ordered(e.arch, d), python: python}
 	return b.write(entry, comm, b.decisions[entry])
@@ -195,6 +215,9 @@ func (b *Broker) ordered(a arch.Arch, d policy.Decision) bool {
 // write makes the entry of a decision for processes called comm.
 func (b *Broker) write(entry, comm string, d *decided) error {
 	to := d.decision.Native
+	if emulates(d.decision) {
+		b.costs.start()
+	}
 	switch {
 	case d.ordered:
 		if d.order == "" {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/crossroot/crossroot/internal/kernel/fd"
 	"github.com/crossroot/crossroot/internal/perlfarm"
+	"github.com/crossroot/crossroot/internal/policy"
 	"github.com/crossroot/crossroot/internal/protocol"
 	"github.com/crossroot/crossroot/internal/toolroot"
 )
@@ -50,8 +51,24 @@ func (b *Broker) preparePerl(e *executable) error {
 	return nil
 }
 
+// expirePerl makes the next execution of perl decide anew: the tool root lacks what the target has by now. A perl that
+// runs keeps the farm as it is; what is missing there fails to load, as in a half-unpacked root.
+func (b *Broker) expirePerl() {
+	b.perl.ready = false
+	b.tally()
+	for entry, d := range b.decisions {
+		if d.decision.Outcome == policy.Native && b.isPerl(d.decision.Native) {
+			delete(b.decisions, entry)
+			_ = os.RemoveAll(b.here(entry))
+		}
+	}
+}
+
 // renewPerl plans the farm for the modules that the target has now, and changes the farm into it.
 func (b *Broker) renewPerl() error {
+	if b.Tools == nil || b.Tools.Perl == nil {
+		return nil
+	}
 	var dirs []perlfarm.Dir
 	var watched []string
 	for _, d := range b.Tools.Perl.Dirs {
@@ -62,13 +79,13 @@ func (b *Broker) renewPerl() error {
 		}
 		watched = append(watched, below...)
 		dirs = append(dirs, perlfarm.Dir{
-			Name: d.Farm, Target: target, Files: files, XS: d.XS,
+			Name: d.Farm, Target: target, Files: files, XS: b.fittingXS(d),
 			Objects: protocol.HiddenDir + "/perl-xs/" + d.Farm,
 		})
 	}
 	links, missing := perlfarm.Plan(dirs)
 	if len(missing) > 0 {
-		return fmt.Errorf("the tool root lacks the module %s (and %d more)", missing[0], len(missing)-1)
+		return fmt.Errorf("the tool root lacks the module %s, or has another version (and %d more)", missing[0], len(missing)-1)
 	}
 	for _, d := range dirs {
 		if err := os.MkdirAll(b.here(farmDir+"/"+d.Name), 0o755); err != nil {

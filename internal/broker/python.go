@@ -66,6 +66,7 @@ func (b *Broker) expirePython() {
 		return
 	}
 	b.python.ready = false
+	b.tally()
 	for entry, d := range b.decisions {
 		if !d.python {
 			continue

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"os"
 	"path"
 	"sort"
 	"strings"
@@ -29,59 +31,126 @@ const CallPrefix = "!"
 // maxCalls bounds how many calls of one stub the report quotes.
 const maxCalls = 20
 
-// Programs adds the record up: which programs ran how, how often, the most frequent first. The record is written by
-// the dispatcher and by anyone inside; what doesn't fit the decisions made is passed over.
-func (b *Broker) Programs(record io.Reader) []protocol.Program {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	sums := map[string]*protocol.Program{}
-	key := func(p protocol.Program) string { return string(p.Outcome) + "\x00" + p.Path + "\x00" + p.Applet }
-	add := func(p protocol.Program, args []string) {
-		sum := sums[key(p)]
-		if sum == nil {
-			p.Count = 0
-			sum = &p
-			sums[key(p)] = sum
+// sums is the record as far as it was added up. The record is written by the dispatcher and by anyone inside.
+type sums struct {
+	programs map[string]*protocol.Program
+	read     int64          // bytes
+	open     map[string]int // lines of executions that weren't decided yet → how many
+}
+
+// maxOpen bounds the lines that are kept for later: of true ones there are only as many as processes that wait.
+const maxOpen = 10000
+
+// add counts one execution.
+func (s *sums) add(p protocol.Program, count int, args []string) {
+	key := string(p.Outcome) + "\x00" + p.Path + "\x00" + p.Applet
+	sum := s.programs[key]
+	if sum == nil {
+		p.Count = 0
+		sum = &p
+		if s.programs == nil {
+			s.programs = map[string]*protocol.Program{}
 		}
-		sum.Count++
-		if args != nil && len(sum.Calls) < maxCalls {
-			sum.Calls = append(sum.Calls, strings.Join(args, " "))
+		s.programs[key] = sum
+	}
+	sum.Count += count
+	if args != nil && len(sum.Calls) < maxCalls {
+		sum.Calls = append(sum.Calls, strings.Join(args, " "))
+	}
+}
+
+// tally adds up what is new in the record, by the decisions that hold. Call it before one of them is forgotten.
+func (b *Broker) tally() {
+	if b.Record == "" {
+		return
+	}
+	f, err := os.Open(b.Record)
+	if err != nil {
+		return // the report will lack something
+	}
+	defer f.Close()
+	s := &b.sums
+	for line, n := range s.open {
+		if b.countLine(line, n) {
+			delete(s.open, line)
 		}
 	}
-	lines := bufio.NewScanner(record)
-	lines.Buffer(make([]byte, 1<<16), 1<<20)
-	for lines.Scan() {
-		line := lines.Bytes()
-		if rest, ok := bytes.CutPrefix(line, []byte(CallPrefix)); ok {
-			var c Call
-			if json.Unmarshal(rest, &c) == nil {
-				add(protocol.Program{Path: c.Path, Applet: c.Applet, Outcome: c.Outcome, Row: c.Row, Reason: c.Reason}, c.Args)
-			}
+	if _, err := f.Seek(s.read, io.SeekStart); err != nil {
+		return
+	}
+	lines := bufio.NewReaderSize(f, 1<<18)
+	skipping := false
+	for {
+		line, err := lines.ReadSlice('\n')
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull): // no line of the dispatcher's
+			s.read += int64(len(line))
+			skipping = true
+			continue
+		case err != nil:
+			return // a line that isn't whole is read the next time
+		}
+		s.read += int64(len(line))
+		if skipping {
+			skipping = false
 			continue
 		}
-		entry, called, _ := strings.Cut(string(line), "\t")
-		d := b.decisions[entry]
-		if d == nil {
-			name, preload := strings.CutSuffix(entry, preloadMark)
-			if name += ".m/" + called; preload {
-				name += preloadMark
-			}
-			d = b.decisions[name]
-		}
-		if d == nil || d.ordered {
-			continue // crossroot's own entry writes the line that counts
-		}
-		add(protocol.Program{Path: d.path, Applet: d.applet, Outcome: d.decision.Outcome, Row: d.decision.Row, Reason: d.decision.Reason, Near: d.decision.Near}, nil)
+		b.tallyLine(bytes.TrimSuffix(line, []byte("\n")))
 	}
+}
+
+func (b *Broker) tallyLine(line []byte) {
+	s := &b.sums
+	if rest, ok := bytes.CutPrefix(line, []byte(CallPrefix)); ok {
+		var c Call
+		if json.Unmarshal(rest, &c) == nil {
+			s.add(protocol.Program{Path: c.Path, Applet: c.Applet, Outcome: c.Outcome, Row: c.Row, Reason: c.Reason}, 1, c.Args)
+		}
+		return
+	}
+	if b.countLine(string(line), 1) || len(s.open) >= maxOpen {
+		return
+	}
+	if s.open == nil {
+		s.open = map[string]int{}
+	}
+	s.open[string(line)]++
+}
+
+// countLine counts executions of one line of the dispatcher's; false if nothing is decided about them.
+func (b *Broker) countLine(line string, n int) bool {
+	entry, called, _ := strings.Cut(line, "\t")
+	d := b.decisions[entry]
+	if d == nil {
+		name, preload := strings.CutSuffix(entry, preloadMark)
+		if name += ".m/" + called; preload {
+			name += preloadMark
+		}
+		d = b.decisions[name]
+	}
+	if d == nil {
+		return false
+	}
+	if !d.ordered { // crossroot's own entry writes the line that counts
+		b.sums.add(protocol.Program{Path: d.path, Applet: d.applet, Outcome: d.decision.Outcome, Row: d.decision.Row, Reason: d.decision.Reason, Near: d.decision.Near}, n, nil)
+	}
+	return true
+}
+
+// Programs adds the record up: which programs ran how, how often, the most frequent first. What doesn't fit the
+// decisions made is passed over. Call it once, when nothing runs any more.
+func (b *Broker) Programs() []protocol.Program {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tally()
 	for _, p := range b.nameless {
-		n := p.Count
-		add(*p, nil)
-		sums[key(*p)].Count += n - 1
+		b.sums.add(*p, p.Count, nil)
 	}
-	all := make([]protocol.Program, 0, len(sums))
-	for _, p := range sums {
+	all := make([]protocol.Program, 0, len(b.sums.programs))
+	for _, p := range b.sums.programs {
 		all = append(all, *p)
 	}
+	b.costs.share(all)
 	sort.Slice(all, func(i, j int) bool {
 		if all[i].Count != all[j].Count {
 			return all[i].Count > all[j].Count

@@ -62,8 +62,9 @@ func anyEvent(events []byte, matters func(name string, dir bool) bool) bool {
 func (b *Broker) watchPerl(dirs []string) error {
 	if b.perl.watch == nil {
 		w, err := b.newWatch(func(string, bool) bool { return true }, func() {
-			// An error leaves the farm as it is: what is missing there fails to load, as in a half-unpacked root.
-			_ = b.renewPerl()
+			if b.renewPerl() != nil {
+				b.expirePerl()
+			}
 		})
 		if err != nil {
 			return err
@@ -112,7 +113,7 @@ func (b *Broker) watchDirs(w *watch, dirs []string) {
 func (b *Broker) closeWatches() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, w := range []**watch{&b.perl.watch, &b.python.watch} {
+	for _, w := range []**watch{&b.perl.watch, &b.python.watch, &b.following.watch} {
 		if *w != nil {
 			(*w).file.Close()
 			*w = nil

@@ -45,7 +45,7 @@ func verbs() []verb {
 		{"wrap", "wrap [options] [--] COMMAND [ARG…]", "run a builder; what is foreign in its chroots runs fast", wrapVerb},
 		{"explain", "explain [options] ROOT PATH [APPLET]", "what would run for an executable or script, and why", explainVerb},
 		{"verify", "verify [options] ROOT [--] COMMAND [ARG…]", "run twice, dispatched and emulated, and compare", verifyVerb},
-		{"diff", "diff [options] DIR1 DIR2", "compare two trees: type, content, mode, owner, links, attributes", diffVerb},
+		{"diff", "diff [options] DIR1 [DIR2]", "compare two trees, or a root with what its packages installed", diffVerb},
 		{"tools", "tools [list|build|gc|twin] [options] [ROOT]", "the tool root: what is in it, and where it comes from", toolsVerb},
 		{"doctor", "doctor [options] [ROOT]", "what this machine can do, and what in ROOT will cause trouble", doctorVerb},
 		{"demo", "demo [options]", "the main job on an embedded example, nothing to download", demoVerb},

@@ -16,7 +16,7 @@ func explainVerb(ctx context.Context, e *env, args []string) (int, error) {
 	var fidelity string
 	var asJSON bool
 	f := flags(e, "explain")
-	f.StringVar(&o.Tools, "tools", "host", "where native programs come from: `host|twin|auto|DIR`")
+	addTools(f, &o.Tools, &o.Offline)
 	f.StringVar(&o.Policy, "policy", "", "rows on top of the built-in policy, TOML: `FILE`")
 	f.StringVar(&fidelity, "fidelity", "exact", "near ignores versions where a row allows it: `exact|near`")
 	f.StringVar(&o.Qemu, "qemu", "", "static emulator to use, else qemu-ARCH-static on PATH: `FILE`")

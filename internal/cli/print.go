@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -174,10 +176,12 @@ var past = map[policy.Outcome]string{
 	broker.Unrunnable: "not run for want of an emulator",
 }
 
-// outcome lists the programs of one outcome, the most frequent first.
+// outcome lists the programs of one outcome: those that cost most first, as far as that is known, then the most frequent.
 func (p *printer) outcome(r *protocol.Report, o policy.Outcome, most int, reasons bool) {
 	shown := 0
-	for _, program := range r.Programs {
+	programs := slices.Clone(r.Programs)
+	slices.SortStableFunc(programs, func(a, b protocol.Program) int { return cmp.Compare(b.AboutSeconds, a.AboutSeconds) })
+	for _, program := range programs {
 		if program.Outcome != o {
 			continue
 		}
@@ -186,6 +190,9 @@ func (p *printer) outcome(r *protocol.Report, o policy.Outcome, most int, reason
 			return
 		}
 		line := fmt.Sprintf("  %4d %s %s", program.Count, past[o], clean(broker.Label(program)))
+		if program.AboutSeconds > 0 {
+			line += fmt.Sprintf(", about %.1f s", program.AboutSeconds)
+		}
 		if reasons {
 			line += ": " + clean(program.Reason)
 		} else if len(program.Calls) > 0 {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -20,7 +21,7 @@ type sandboxFlags struct {
 	workdir, hostname, qemu, report           string
 	env, binds                                list
 	timeout                                   time.Duration
-	wait, json, verbose, quiet                bool
+	wait, json, verbose, quiet, offline       bool
 	keeps                                     string // values of keep
 }
 
@@ -39,7 +40,7 @@ func (l *list) Set(v string) error {
 func (s *sandboxFlags) add(f *flag.FlagSet, keep, keeps string) {
 	s.keeps = keeps
 	f.StringVar(&s.keep, "keep", keep, "when to keep the changes: `"+keeps+"`")
-	f.StringVar(&s.tools, "tools", "host", "where native programs come from: `host|twin|auto|DIR`")
+	addTools(f, &s.tools, &s.offline)
 	f.StringVar(&s.policy, "policy", "", "rows on top of the built-in policy, TOML: `FILE`")
 	f.StringVar(&s.fidelity, "fidelity", "exact", "near ignores versions where a row allows it: `exact|near`")
 	f.StringVar(&s.net, "net", "none", "network: `none|host`")
@@ -57,10 +58,16 @@ func (s *sandboxFlags) add(f *flag.FlagSet, keep, keeps string) {
 	f.BoolVar(&s.quiet, "q", false, "no warnings, no progress")
 }
 
+// addTools declares the options about native programs, which explain has too.
+func addTools(f *flag.FlagSet, tools *string, offline *bool) {
+	f.StringVar(tools, "tools", cmp.Or(os.Getenv("CROSSROOT_TOOLS"), session.ToolsAuto), "where native programs come from: `host|twin|auto|DIR`")
+	f.BoolVar(offline, "offline", false, "a twin is made of what was downloaded before")
+}
+
 // options checks the values.
 func (s *sandboxFlags) options() (session.Options, error) {
 	o := session.Options{
-		Env: s.env, Workdir: s.workdir, Hostname: s.hostname, Tools: s.tools, Policy: s.policy, Qemu: s.qemu,
+		Env: s.env, Workdir: s.workdir, Hostname: s.hostname, Tools: s.tools, Offline: s.offline, Policy: s.policy, Qemu: s.qemu,
 		Timeout: s.timeout, Wait: s.wait,
 	}
 	for _, c := range []struct{ name, value, allowed string }{

@@ -104,7 +104,11 @@ func printTools(e *env, t toolsFlags, root *toolroot.Root) error {
 			return err
 		}
 		for _, f := range files {
-			fmt.Fprintf(e.stdout, "/.cr/%s  from %s  %s %s\n", clean(f.Path), clean(f.Source), clean(f.Package), clean(f.Version))
+			from := "from " + clean(f.Source) + "  " + clean(f.Package) + " " + clean(f.Version)
+			if f.Source == "" {
+				from = "made by crossroot"
+			}
+			fmt.Fprintf(e.stdout, "/.cr/%s  %s\n", clean(f.Path), from)
 			for _, c := range f.Rewrites {
 				fmt.Fprintf(e.stdout, "    at %d: %s → %s\n", c.Offset, clean(c.Old), clean(c.New))
 			}

@@ -75,7 +75,7 @@ func verifyVerb(ctx context.Context, e *env, args []string) (int, error) {
 		return cutShort(out, cut), nil
 	}
 	if err == nil && *fix != "" && r.Blame != nil && r.Blame.Policy != "" {
-		err = os.WriteFile(*fix, []byte(r.Blame.Policy), 0o666)
+		err = os.WriteFile(*fix, []byte(r.Blame.Whole), 0o666)
 	}
 	if err != nil {
 		return 0, err

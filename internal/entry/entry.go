@@ -183,9 +183,9 @@ func emulate(o broker.Order, d policy.Decision, argv []string) int {
 	return complain(o.Path, syscall.Exec(protocol.HiddenDir+"/"+o.Arch+"/qemu", emulation(o.Arch, o.Path, argv), os.Environ()))
 }
 
-// emulation is the emulator's argument vector.
+// emulation is the emulator's argument vector, as the dispatcher makes it.
 func emulation(arch, file string, argv []string) []string {
-	vector := []string{"qemu"}
+	vector := []string{protocol.HiddenDir + "/" + arch + "/entry"}
 	if cpu, err := os.Readlink(protocol.HiddenDir + "/" + arch + "/cpu"); err == nil {
 		vector = append(vector, "-cpu", cpu)
 	}

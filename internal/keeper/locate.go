@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -218,7 +217,13 @@ func (k *keeper) attach(r seccomp.Request, id identity, a arch.Arch, outside *pe
 		at.close()
 		return err
 	}
-	if err := within(proc, func() error {
+	space, err := os.Open(proc + "/ns/mnt")
+	if err != nil {
+		k.release(at)
+		return err
+	}
+	defer space.Close()
+	if err := mount.Within(space, func() error {
 		if outside != nil {
 			// What the builder mounts is still seen here; what is mounted here isn't seen there.
 			if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
@@ -325,29 +330,6 @@ func keepTimes(dir *os.File, change func() error) error {
 		return err
 	}
 	return unix.UtimesNanoAt(unix.AT_FDCWD, mount.FDPath(dir), []unix.Timespec{st.Atim, st.Mtim}, 0)
-}
-
-// within does something in the mount namespace of a process, on a thread that ends with it.
-func within(proc string, what func() error) error {
-	ns, err := os.Open(proc + "/ns/mnt")
-	if err != nil {
-		return err
-	}
-	defer ns.Close()
-	result := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread is of no use afterwards
-		if err := unix.Unshare(unix.CLONE_FS); err != nil {
-			result <- os.NewSyscallError("unshare", err)
-			return
-		}
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS); err != nil {
-			result <- os.NewSyscallError("setns", err)
-			return
-		}
-		result <- what()
-	}()
-	return <-result
 }
 
 // namespace is the number of a process's mount namespace.

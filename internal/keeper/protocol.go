@@ -39,10 +39,13 @@ type Event struct {
 	Failure *protocol.Failure `json:",omitempty"`
 	Exit    *protocol.Exit    `json:",omitempty"`
 	Roots   []Root            `json:",omitempty"`
-	// Of a wish for tools, which comes with the descriptor of the root.
-	ID   int    `json:",omitempty"`
-	Arch string `json:",omitempty"`
-	Name string `json:",omitempty"` // the root's path
+	// Of a wish for tools. The first for a root comes with its descriptor, those for one whose packages have changed with
+	// what they are now.
+	ID       int                `json:",omitempty"`
+	Root     int                `json:",omitempty"` // the root's number
+	Arch     string             `json:",omitempty"`
+	Name     string             `json:",omitempty"` // the root's path
+	Packages *protocol.Packages `json:",omitempty"`
 }
 
 // EventKind names an event.
@@ -62,10 +65,11 @@ type Order struct {
 	Kind   OrderKind
 	Signal int
 
-	// Of OrderTools: directories of the tool root on the host; none: everything is emulated.
+	// Of OrderTools: directories of the tool root on the host; none: everything is emulated, or nothing has changed.
 	ID          int
 	Base, Extra string
 	From        string // in words
+	Error       string // why nothing better can be had
 }
 
 // OrderKind names an order.

@@ -18,16 +18,11 @@ func (k *keeper) report() []Root {
 		if r.broker == nil {
 			continue
 		}
-		f, err := os.Open(r.dir + "/record/log")
-		if err != nil {
-			continue
-		}
-		info, err := f.Stat()
+		info, err := os.Stat(r.dir + "/record/log")
 		all = append(all, Root{
-			Name: r.name, Arch: r.arch.Name, Tools: r.from, Programs: r.broker.Programs(f),
+			Name: r.name, Arch: r.arch.Name, Tools: r.from, Programs: r.broker.Programs(),
 			Truncated: err == nil && info.Size() >= recordLimit-4096,
 		})
-		f.Close()
 	}
 	slices.SortFunc(all, func(a, b Root) int { return strings.Compare(a.Name, b.Name) })
 	if len(k.byFD) > 0 {

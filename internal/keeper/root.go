@@ -34,6 +34,7 @@ func identify(name string) (identity, error) {
 
 // root is a root in which something foreign was executed.
 type root struct {
+	number int
 	name   string // its path as the builder's host sees it
 	arch   arch.Arch
 	dir    string // the hidden directory on the stage
@@ -60,7 +61,7 @@ func (k *keeper) open(id identity, a arch.Arch, dir *os.File) (*root, error) {
 	k.mu.Lock()
 	r := k.roots[id]
 	if r == nil {
-		r = &root{arch: a, dir: "/root/" + strconv.Itoa(len(k.roots))}
+		r = &root{number: len(k.roots), arch: a, dir: "/root/" + strconv.Itoa(len(k.roots))}
 		k.roots[id] = r
 	}
 	k.mu.Unlock()
@@ -71,7 +72,7 @@ func (k *keeper) open(id identity, a arch.Arch, dir *os.File) (*root, error) {
 // prepare makes the hidden directory of a root.
 func (k *keeper) prepare(r *root, dir *os.File) error {
 	r.name, _ = os.Readlink("/proc/self/fd/" + strconv.Itoa(int(dir.Fd())))
-	o := k.ask(r, dir)
+	o := k.ask(Event{Root: r.number, Arch: r.arch.Name, Name: r.name}, dir)
 	r.from = o.From
 	if o.Base != "" {
 		t, err := k.attachTools(o.Base, o.Extra)
@@ -86,6 +87,7 @@ func (k *keeper) prepare(r *root, dir *os.File) error {
 	b := broker.Options{
 		Target: r.arch, Host: arch.Host(), Policy: k.policy, Fidelity: k.setup.Fidelity, Emulators: map[string]bool{},
 		Dispatch: true, Hidden: r.dir, NoStubs: !k.setup.Stubs, Handlers: k.handlerOf,
+		Record: r.dir + "/record/log", Follower: k.follower(r),
 		ToolFile: func(inside string) string { return r.dir + inside[len(protocol.HiddenDir):] },
 	}
 	for _, e := range k.setup.Emulators {
@@ -100,15 +102,15 @@ func (k *keeper) prepare(r *root, dir *os.File) error {
 }
 
 // ask asks outside which tools there are for a root.
-func (k *keeper) ask(r *root, dir *os.File) Order {
+func (k *keeper) ask(e Event, files ...*os.File) Order {
 	answer := make(chan Order, 1)
 	k.mu.Lock()
 	k.asked++
-	id := k.asked
-	k.answers[id] = answer
+	e.Kind, e.ID = EventTools, k.asked
+	k.answers[e.ID] = answer
 	k.mu.Unlock()
-	if err := k.conn.Send(Event{Kind: EventTools, ID: id, Arch: r.arch.Name, Name: r.name}, dir); err != nil {
-		return Order{}
+	if err := k.conn.Send(e, files...); err != nil {
+		return Order{Error: err.Error()}
 	}
 	return <-answer
 }
@@ -212,12 +214,17 @@ func (k *keeper) showTools(r *root) error {
 	if err := bind(r.tools.dir, r.dir+"/t", 0); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(r.dir + "/t")
+	return linkTools(r.dir)
+}
+
+// linkTools makes the links to what is in a tool root.
+func linkTools(dir string) error {
+	entries, err := os.ReadDir(dir + "/t")
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if err := os.Symlink("t/"+e.Name(), r.dir+"/"+e.Name()); err != nil && !errors.Is(err, os.ErrExist) {
+		if err := os.Symlink("t/"+e.Name(), dir+"/"+e.Name()); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
 	}

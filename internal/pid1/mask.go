@@ -104,10 +104,19 @@ func openLimits(proc *os.File) ([]*os.File, error) {
 	return files, nil
 }
 
-// closeLimits forbids further namespaces.
-func closeLimits(files []*os.File) error {
+// mountNamespaces is the limit for a worker that mounts while the command runs: its own, this one's, and those that the
+// kernel counts for a tree that isn't attached yet.
+const mountNamespaces = "4"
+
+// closeLimits forbids further namespaces; mounts leaves the worker what it needs to mount. Nothing inside has the
+// capability to make a mount namespace anyway.
+func closeLimits(files []*os.File, mounts bool) error {
 	for _, f := range files {
-		_, err := f.WriteString("0")
+		limit := "0"
+		if mounts && f.Name() == "max_mnt_namespaces" {
+			limit = mountNamespaces
+		}
+		_, err := f.WriteString(limit)
 		f.Close()
 		if err != nil {
 			return fmt.Errorf("limit %s: %w", f.Name(), err)

@@ -108,7 +108,7 @@ func start(c protocol.Init, stdio [3]*os.File, limits []*os.File) (pid int, fail
 	if err != nil {
 		return 0, nil, fmt.Errorf("start the command's process: %w", err)
 	}
-	if err := closeLimits(limits); err != nil {
+	if err := closeLimits(limits, c.Mounts); err != nil {
 		return 0, nil, err
 	}
 	err = gob.NewEncoder(ordersWriter).Encode(protocol.Stage{Command: c.Command, Env: c.Env, Workdir: c.Workdir})

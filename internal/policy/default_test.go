@@ -93,6 +93,10 @@ func TestDefaultCalls(t *testing.T) {
 		{"/usr/bin/python3.11", "python3 -c x /usr/bin/py3compile", Emulate},
 		{"/usr/bin/python3.11", "/usr/bin/python3 -Es /usr/bin/py3compile -p x", Native},
 		{"/usr/bin/python3.11", "python3.11 -m py_compile -", Native},
+		{"/usr/bin/python3.11", "python3 -W ignore -m compileall x", Native},
+		{"/usr/bin/python3.11", "python3 x -m compileall", Emulate},
+		{"/usr/bin/python3.11", "python3 py_compile", Emulate},
+		{"/usr/bin/python3.11", "/usr/bin/python3 /bin/py3clean -p x", Native},
 		{"/usr/bin/python3.11", "/usr/bin/python3.11 -E -S /usr/lib/python3.11/py_compile.py x", Native},
 		{"/usr/bin/python2.7", "python2.7 x", Emulate},
 		// coreutils

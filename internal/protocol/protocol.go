@@ -76,10 +76,12 @@ type Setup struct {
 	Rows     uint16
 	Columns  uint16
 
-	Arch       string   // the target's architecture
-	Foreign    []string // architectures to dispatch, the target's own first; empty when the host runs it itself
-	ToolBase   *Tree
-	ToolExtra  *Tree // variant for the target architecture
+	Arch      string   // the target's architecture
+	Foreign   []string // architectures to dispatch, the target's own first; empty when the host runs it itself
+	ToolBase  *Tree
+	ToolExtra *Tree // variant for the target architecture
+	// ToolCache, if not nil, is the directory of all tool roots: this one follows what the run installs.
+	ToolCache  *Tree
 	Emulators  []Emulator
 	Policy     []byte // the user's policy, TOML
 	PolicyName string
@@ -118,6 +120,16 @@ type Event struct {
 	Manifest []byte `json:",omitempty"`
 	Text     string `json:",omitempty"`
 	Node     *Node  `json:",omitempty"`
+	// Packages are what the root's database says by now.
+	Packages *Packages `json:",omitempty"`
+}
+
+// Packages are the parts of a Debian root's database as package twin/state reads them, of which nothing is believed.
+type Packages struct {
+	Status     []byte
+	Updates    [][]byte
+	Diversions []byte
+	Merged     []string
 }
 
 // EventKind names an event.
@@ -128,6 +140,7 @@ const (
 	EventPty       EventKind = "pty"       // with the terminal's master descriptor
 	EventStarted   EventKind = "started"   // the command runs
 	EventWarning   EventKind = "warning"   // Text
+	EventPackages  EventKind = "packages"  // Packages, any number of times: is there a better tool root? Answered with OrderTools
 	EventExited    EventKind = "exited"    // Exit
 	EventChanges   EventKind = "changes"   // Report: what would be committed; the worker waits for the order
 	EventNode      EventKind = "node"      // Node, with the directory's descriptor: make a device node, answer with OrderNode
@@ -141,6 +154,8 @@ type Order struct {
 	Kind   OrderKind
 	Signal int
 	Error  string `json:",omitempty"`
+	// Base and Extra are the directories of a new tool root, in Setup.ToolCache; empty if there is none.
+	Base, Extra string `json:",omitempty"`
 }
 
 // OrderKind names an order.
@@ -152,7 +167,8 @@ const (
 	OrderKill    OrderKind = "kill" // end everything now
 	OrderCommit  OrderKind = "commit"
 	OrderDiscard OrderKind = "discard"
-	OrderNode    OrderKind = "node" // answer to EventNode
+	OrderNode    OrderKind = "node"  // answer to EventNode
+	OrderTools   OrderKind = "tools" // answer to EventPackages: Base and Extra, or Error
 )
 
 // Exit is how the command ended.
@@ -201,6 +217,23 @@ type Report struct {
 	Warnings  []string  `json:"warnings,omitempty"`
 	Times     []Time    `json:"times"`
 	Truncated bool      `json:"truncated,omitempty"` // the record of executions was full
+	Twin      *Twin     `json:"twin,omitempty"`      // if the tools are from one
+}
+
+// Twin is how a run's tool root followed the packages of the root.
+type Twin struct {
+	Packages int        `json:"packages"`           // of the twin at the start
+	AtEnd    int        `json:"packages_at_end"`    // and at the end
+	Followed []Followed `json:"followed,omitempty"` // each time
+	Failure  string     `json:"failure,omitempty"`  // why it followed no further
+}
+
+// Followed is one time.
+type Followed struct {
+	Packages int   `json:"packages"`
+	Unpacked int   `json:"unpacked"` // that weren't in the cache
+	Micro    int64 `json:"micro"`    // microseconds
+	Changed  bool  `json:"changed"`  // the tool root did
 }
 
 // Program is one executable (or script, or applet) of the target that was executed.
@@ -212,7 +245,9 @@ type Program struct {
 	Reason  string         `json:"reason,omitempty"`
 	Near    bool           `json:"near,omitempty"`
 	Count   int            `json:"count"`
-	Calls   []string       `json:"calls,omitempty"` // of stubs: the arguments, the first few
+	// AboutSeconds is the CPU time that emulated executions took together, estimated from samples.
+	AboutSeconds float64  `json:"about_seconds,omitempty"`
+	Calls        []string `json:"calls,omitempty"` // of stubs: the arguments, the first few
 }
 
 // Change is one changed path.
@@ -238,6 +273,7 @@ type Init struct {
 	Columns uint16
 	Ranges  [2][]Range // of the outer namespace: uids, gids
 	Filter  []byte     // the seccomp program, 8 bytes an instruction; empty: none
+	Mounts  bool       // the worker will mount while the command runs
 }
 
 // InitEvent is what pid 1 tells the worker.

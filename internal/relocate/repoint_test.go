@@ -68,6 +68,43 @@ func TestRepoint(t *testing.T) {
 			t.Errorf("the instruction leads to %q", got)
 		}
 	})
+	t.Run("fixed address", func(t *testing.T) {
+		b := tinyelf.File{ROData: rodata[:7], Text: []byte("\x90\xbfXXXX\xbe\x01\x00\x01\x00"), Data: []byte("PPPPPPPP"), Room: 32}.Bytes()
+		at := uint64(tinyelf.Address + bytes.Index(b, rodata[1:7]))
+		mov, pointer := bytes.Index(b, []byte("XXXX")), bytes.Index(b, []byte("PPPPPPPP"))
+		binary.LittleEndian.PutUint32(b[mov:], uint32(at))
+		binary.LittleEndian.PutUint64(b[pointer:], at)
+		before := bytes.Clone(b)
+		changes, err := Rewrite(b, riscv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkChanges(t, before, b, changes)
+		if got := text(b, uint64(binary.LittleEndian.Uint32(b[mov:]))); got != "riscv64" {
+			t.Errorf("the instruction leads to %q", got)
+		}
+		if got := text(b, binary.LittleEndian.Uint64(b[pointer:])); got != "riscv64" {
+			t.Errorf("the pointer leads to %q", got)
+		}
+		if !bytes.Contains(b, []byte("\xbe\x01\x00\x01\x00")) {
+			t.Error("another instruction was changed")
+		}
+	})
+	t.Run("module", func(t *testing.T) {
+		b := tinyelf.File{ROData: []byte("\x00.cpython-311-amd64.so\x00x-amd64.so\x00"), Pointers: []uint64{1, 23}, Room: 64}.Bytes()
+		count := 0
+		if _, err := Rewrite(b, Rules{Words: []Word{{Old: "amd64", New: "riscv64", Module: true, Count: &count}}}); err != nil || count != 1 {
+			t.Fatalf("%d places, %v", count, err)
+		}
+		image, err := elfimage.Open(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := b[image.Segments[2].Offset:]
+		if a, c := text(b, binary.LittleEndian.Uint64(data)), text(b, binary.LittleEndian.Uint64(data[8:])); a != ".cpython-311-riscv64.so" || c != "x-amd64.so" {
+			t.Errorf("%q and %q", a, c)
+		}
+	})
 	t.Run("tails", func(t *testing.T) {
 		file := tinyelf.File{ROData: []byte("\x00x86_64-pc-linux-gnu\x00"), Pointers: []uint64{1, 11}, Room: 64}
 		b := file.Bytes()

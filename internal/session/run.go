@@ -31,6 +31,8 @@ type run struct {
 	worker *os.Process
 	stdio  *streams
 	tools  *toolroot.Root
+	// follower is of tools that follow the run; nil: they stay.
+	follower *follower
 	// toolsFrom says where the tools came from, in words.
 	toolsFrom string
 	// emulators are tool roots of dynamic emulators.
@@ -74,6 +76,7 @@ func (r *run) do(ctx context.Context) (*Result, error) {
 	}
 	r.lap("namespaces")
 	result, err := r.converse(ctx)
+	r.follower.stop()
 	r.worker.Kill()
 	_, _ = r.worker.Wait()
 	r.stdio.finish()
@@ -82,6 +85,7 @@ func (r *run) do(ctx context.Context) (*Result, error) {
 	}
 	result.Arch, result.Tools = r.root.Arch.Name, r.toolsFrom
 	result.Report.Times = append(r.times, result.Report.Times...)
+	r.follower.describe(result)
 	return result, nil
 }
 
@@ -243,7 +247,12 @@ func (r *run) converse(ctx context.Context) (*Result, error) {
 			r.lap("start")
 		case protocol.EventWarning:
 			r.warn(e.Text)
+		case protocol.EventPackages:
+			if r.follower != nil && e.Packages != nil {
+				r.follower.follow(ctx, *e.Packages)
+			}
 		case protocol.EventExited:
+			r.follower.stop()
 			result.Exit = *e.Exit
 			result.TimedOut, result.Killed = r.timedOut.Load(), r.killed.Load()
 			if err := r.stdio.drain(); err != nil {
@@ -329,6 +338,7 @@ func (r *run) closeTools() {
 	if r.tools != nil {
 		r.tools.Close()
 	}
+	_ = r.follower.close()
 	for _, e := range r.emulators {
 		e.Close()
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/crossroot/crossroot/internal/audit"
 	"github.com/crossroot/crossroot/internal/kernel/fdsock"
 	"github.com/crossroot/crossroot/internal/kernel/userns"
 	"github.com/crossroot/crossroot/internal/policy"
@@ -53,43 +54,83 @@ func (r *Root) EmulatorFile(o Options) string {
 }
 
 // Scan describes the tree below a directory. A user's root holds files of subordinate ids, which only a process in a
-// user namespace with these ids can read: it is scanned there, and the owners are those inside.
-func Scan(name string) (*tree.Manifest, error) {
+// user namespace with these ids can read: it is scanned there, and the owners are those inside. With tolerant, what
+// can't be read is recorded as such.
+func Scan(name string, tolerant bool) (*tree.Manifest, error) {
+	answer, err := look(name, tolerant, false)
+	if err != nil {
+		return nil, err
+	}
+	return tree.Parse(bytes.NewReader(answer.Manifest))
+}
+
+// Audit compares a root with what its packages installed, with the same ids as Scan.
+func Audit(name string) (*audit.Result, error) {
+	answer, err := look(name, true, true)
+	if err != nil {
+		return nil, err
+	}
+	return &answer.Audit, nil
+}
+
+// question is what a scanner is asked.
+type question struct {
+	Name            string
+	Tolerant, Audit bool
+}
+
+// scanned is a scanner's answer.
+type scanned struct {
+	Manifest   []byte
+	Audit      audit.Result
+	Error      string
+	NoDatabase bool
+}
+
+func look(name string, tolerant, audits bool) (*scanned, error) {
 	full, err := filepath.Abs(name)
 	if err != nil {
 		return nil, fail(KindRoot, name, err)
 	}
+	q := question{full, tolerant, audits}
 	if os.Geteuid() == 0 {
-		return scanHere(full)
+		return q.here()
 	}
 	ids, err := idMap(false)
 	if err != nil {
 		return nil, err
 	}
-	return scanInside(full, ids)
+	return q.inside(ids)
 }
 
-func scanHere(full string) (*tree.Manifest, error) {
-	dir, err := os.OpenFile(full, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func (q question) here() (*scanned, error) {
+	dir, err := os.OpenFile(q.Name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fail(KindRoot, full, err)
+		return nil, fail(KindRoot, q.Name, err)
 	}
 	defer dir.Close()
-	m, err := tree.Scan(dir, tree.Options{})
-	if err != nil {
-		return nil, fail(KindRoot, full, err)
+	var answer scanned
+	if q.Audit {
+		var r *audit.Result
+		if r, err = audit.Root(dir); err == nil {
+			answer.Audit = *r
+		}
+	} else {
+		var m *tree.Manifest
+		if m, err = tree.Scan(dir, tree.Options{Tolerant: q.Tolerant}); err == nil {
+			var text bytes.Buffer
+			err = m.Write(&text)
+			answer.Manifest = text.Bytes()
+		}
 	}
-	return m, nil
+	if err != nil {
+		return nil, fail(KindRoot, q.Name, err)
+	}
+	return &answer, nil
 }
 
-// scanned is a scanner's answer.
-type scanned struct {
-	Manifest []byte
-	Error    string
-}
-
-// scanInside has a child with the ids scan the directory.
-func scanInside(full string, ids userns.Map) (*tree.Manifest, error) {
+// inside has a child with the ids look at the directory.
+func (q question) inside(ids userns.Map) (*scanned, error) {
 	conn, theirs, err := fdsock.Pair()
 	if err != nil {
 		return nil, err
@@ -113,38 +154,36 @@ func scanInside(full string, ids userns.Map) (*tree.Manifest, error) {
 	if err := ids.Write(child.Pid); err != nil {
 		return nil, fail(KindSubIDs, "", err)
 	}
-	if err := conn.Send(full); err != nil {
+	if err := conn.Send(q); err != nil {
 		return nil, err
 	}
 	var answer scanned
 	if _, err := conn.Receive(&answer); err != nil {
 		return nil, err
 	}
-	if answer.Error != "" {
-		return nil, fail(KindRoot, full, errors.New(answer.Error))
+	switch {
+	case answer.NoDatabase:
+		return nil, fail(KindRoot, q.Name, audit.ErrNoDatabase)
+	case answer.Error != "":
+		return nil, fail(KindRoot, q.Name, errors.New(answer.Error))
 	}
-	return tree.Parse(bytes.NewReader(answer.Manifest))
+	return &answer, nil
 }
 
 // ScannerMain is the child of Scan; descriptor 3 is the connection.
 func ScannerMain() int {
 	conn := fdsock.Open(os.NewFile(3, "crossroot"))
-	var full string
-	if _, err := conn.Receive(&full); err != nil {
+	var q question
+	if _, err := conn.Receive(&q); err != nil {
 		return 1
 	}
-	var answer scanned
+	answer := &scanned{}
 	err := userns.BecomeRoot()
 	if err == nil {
-		var m *tree.Manifest
-		if m, err = scanHere(full); err == nil {
-			var text bytes.Buffer
-			err = m.Write(&text)
-			answer.Manifest = text.Bytes()
-		}
+		answer, err = q.here()
 	}
 	if err != nil {
-		answer = scanned{Error: err.Error()}
+		answer = &scanned{Error: err.Error(), NoDatabase: errors.Is(err, audit.ErrNoDatabase)}
 	}
 	if conn.Send(answer) != nil {
 		return 1

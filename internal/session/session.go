@@ -49,6 +49,7 @@ type Options struct {
 	Keep       Keep
 	Ask        func(*protocol.Report) bool // for KeepAsk
 	Tools      string                      // ToolsHost (""), ToolsTwin, ToolsAuto, or a directory
+	Offline    bool                        // a twin of what was downloaded before
 	Policy     string                      // the user's policy file
 	Fidelity   policy.Fidelity
 	NetHost    bool

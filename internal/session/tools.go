@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/crossroot/crossroot/internal/arch"
+	"github.com/crossroot/crossroot/internal/debian/repo"
+	"github.com/crossroot/crossroot/internal/protocol"
 	"github.com/crossroot/crossroot/internal/toolroot"
 	"github.com/crossroot/crossroot/internal/twin"
 )
@@ -40,13 +42,29 @@ func (r *run) openTools(ctx context.Context) (*toolroot.Root, error) {
 		if err == nil || ctx.Err() != nil || !errors.As(err, &failed) || failed.Kind != KindTwin {
 			return tools, err
 		}
-		if !errors.Is(err, twin.ErrNotDebian) {
+		if isNews(err) {
 			r.warn(err.Error() + ": this machine's programs are used")
 		}
-		return r.openHostTools(ctx)
+		tools, second := r.openHostTools(ctx)
+		r.toolsFrom += " (" + err.Error() + ")"
+		return tools, second
 	}
 	r.toolsFrom = r.o.Tools
 	return r.openToolRoot(ctx, r.o.Tools)
+}
+
+// isNews says whether it is worth a warning that there is no twin: not where none can be expected, nor when it was told
+// before.
+func isNews(err error) bool {
+	var told *twin.Failure
+	var failed *repo.Error
+	switch {
+	case errors.Is(err, twin.ErrNotDebian), errors.As(err, &told):
+		return false
+	case errors.As(err, &failed):
+		return failed.Kind != repo.NoSource && failed.Kind != repo.NoArch
+	}
+	return true
 }
 
 func (r *run) openHostTools(ctx context.Context) (*toolroot.Root, error) {
@@ -64,15 +82,16 @@ func (r *run) openTwinTools(ctx context.Context, lenient bool) (*toolroot.Root, 
 	if arch.Host().Debian == "" {
 		return nil, fail(KindTwin, r.root.Name, errors.New("Debian has no packages for this machine's CPU"))
 	}
-	o := twin.Options{Cache: r.o.Dirs.Cache, Progress: r.o.Progress, Lenient: lenient}
-	t, err := r.root.OpenTwin(ctx, o)
+	f := twin.Follow(r.root.Dir, twin.Options{Cache: r.o.Dirs.Cache, Target: r.root.Arch, Progress: r.o.Progress, Lenient: lenient,
+		Config: repo.Config{Offline: r.o.Offline}})
+	t, err := r.startTwin(ctx, f, false)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := toolroot.Ready(toolroot.Source{Root: t.Dir}, r.o.Dirs.Cache); err != nil && !t.Built {
+	tools, err := toolroot.Made(toolroot.Source{Root: t.Dir}, toolroot.Options{Cache: r.o.Dirs.Cache, Target: r.root.Arch})
+	if err != nil && !t.Built {
 		_ = t.Close()
-		o.Check = true
-		if t, err = r.root.OpenTwin(ctx, o); err != nil {
+		if t, err = r.startTwin(ctx, f, true); err != nil {
 			return nil, err
 		}
 	}
@@ -84,7 +103,21 @@ func (r *run) openTwinTools(ctx context.Context, lenient bool) (*toolroot.Root, 
 	if n := len(t.Differences); n > 0 {
 		r.toolsFrom += fmt.Sprintf(", %d of another version or missing", n)
 	}
+	if !r.o.EmulateAll {
+		r.follower = &follower{run: r, twin: f, report: protocol.Twin{Packages: t.Packages, AtEnd: t.Packages}}
+	}
+	if tools != nil {
+		return tools, nil
+	}
 	return r.openToolRoot(ctx, t.Dir)
+}
+
+func (r *run) startTwin(ctx context.Context, f *twin.Follower, check bool) (*twin.Twin, error) {
+	t, err := f.Start(ctx, check)
+	if err != nil {
+		return nil, fail(KindTwin, r.root.Name, fmt.Errorf("twin of %s: %w", r.root.Name, err))
+	}
+	return t, nil
 }
 
 func (r *run) openToolRoot(ctx context.Context, source string) (*toolroot.Root, error) {

@@ -90,6 +90,13 @@ func (r *run) collectTrees(pid int, ids userns.Map) error {
 		base, extra := t.add(nil, r.tools.Base, false, ownersWanted), t.add(nil, r.tools.Variant, false, ownersWanted)
 		s.ToolBase, s.ToolExtra = &base, &extra
 	}
+	if r.follower != nil {
+		all := t.add(nil, r.toolCache(), false, ownersWanted)
+		if t.err == nil && all.FD >= 0 {
+			t.err = mount.SetAttributes(r.trees[len(r.trees)-1], mount.ReadOnly, false)
+		}
+		s.ToolCache = &all
+	}
 	for i := range s.Emulators {
 		s.Emulators[i].File = t.add(nil, s.Emulators[i].File.Path, false, ownersKept)
 	}

@@ -60,7 +60,7 @@ func (b *builder) base(ctx context.Context, dir string) error {
 	}
 	x := Index{
 		Format: format, Source: b.src.Name(), Host: b.host.Name, LibDir: b.libDir, Loader: b.loader,
-		Perl: b.perl, Python: b.pythonIndex(), Skipped: b.skipped, Tools: []Tool{},
+		Perl: b.perlIndex(), Python: b.pythonIndex(), Skipped: b.skipped, Tools: []Tool{},
 	}
 	for i, it := range items {
 		x.Files++

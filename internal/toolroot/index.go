@@ -55,6 +55,8 @@ type Tool struct {
 type Perl struct {
 	Version string    `json:"version"` // 5.36.0
 	Dirs    []PerlDir `json:"dirs"`
+	// Packages are the versions of the packages that the shared objects belong to.
+	Packages map[string]string `json:"packages,omitempty"`
 }
 
 // PerlDir is a directory of @INC that depends on the CPU.
@@ -62,6 +64,8 @@ type PerlDir struct {
 	Source string   `json:"source"`       // /usr/lib/x86_64-linux-gnu/perl/5.36
 	Farm   string   `json:"farm"`         // perl: inside, the directory is a link to /.cr/perl/perl
 	XS     []string `json:"xs,omitempty"` // auto/POSIX/POSIX.so: inside, /.cr/perl-xs/perl/auto/POSIX/POSIX.so
+	// Owners are the packages that these belong to, as far as known.
+	Owners map[string]string `json:"owners,omitempty"`
 }
 
 // Skip is a program of the source that was left out.
@@ -82,7 +86,7 @@ type File struct {
 }
 
 const (
-	format     = 10
+	format     = 11
 	indexName  = "index.json" // in Base: an Index; in Variant: a list of Tools
 	filesName  = "files.json" // in both: a list of Files
 	hidden     = "/.cr/"

@@ -120,3 +120,22 @@ func (c *collection) objectsBelow(top, dir string, depth int, match func(name st
 	}
 	return found
 }
+
+// perlIndex adds what the package manager says of the shared objects.
+func (b *builder) perlIndex() *Perl {
+	if b.perl == nil {
+		return nil
+	}
+	p := Perl{Version: b.perl.Version, Packages: map[string]string{}}
+	for _, d := range b.perl.Dirs {
+		d.Owners = map[string]string{}
+		for _, xs := range d.XS {
+			it := b.byDest[path.Join(perlXS, d.Farm, xs)]
+			if own := b.owners[it.real]; own.name != "" {
+				d.Owners[xs], p.Packages[own.name] = own.name, own.version
+			}
+		}
+		p.Dirs = append(p.Dirs, d)
+	}
+	return &p
+}

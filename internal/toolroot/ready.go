@@ -42,3 +42,23 @@ func Ready(source Source, cacheDir string) (*Index, error) {
 	}
 	return nil, ErrNotBuilt
 }
+
+// Made gives the tool root that was made of a source, without a look at whether the source is as it was: for one that
+// never changes, such as a twin. ErrNotBuilt when Open would have to make it.
+func Made(source Source, o Options) (*Root, error) {
+	source, err := source.absolute()
+	if err != nil {
+		return nil, err
+	}
+	c, err := openCache(o.Cache)
+	if err != nil {
+		return nil, err
+	}
+	key, _, err := readStamp(c.stampName(source))
+	if err == nil {
+		if r, err := c.use(key, o.Target); err == nil {
+			return r, nil
+		}
+	}
+	return nil, ErrNotBuilt
+}

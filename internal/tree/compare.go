@@ -23,6 +23,7 @@ const (
 	Xattrs   Aspect = "xattrs"
 	Times    Aspect = "times" // modification time, only when asked for
 	Mounted  Aspect = "mount"
+	Unread   Aspect = "unread" // it could not be read, so that nobody knows
 )
 
 // Difference is one aspect of one path. A and B say it in each tree; of a Presence one is empty.
@@ -81,6 +82,10 @@ func entries(a, b Entry, o CompareOptions) []Difference {
 	add(Kind, string(a.Type), string(b.Type))
 	add(Mode, fmt.Sprintf("%04o", a.Mode), fmt.Sprintf("%04o", b.Mode))
 	add(Owner, fmt.Sprintf("%d:%d", a.UID, a.GID), fmt.Sprintf("%d:%d", b.UID, b.GID))
+	if a.Unread != "" || b.Unread != "" {
+		diffs = append(diffs, Difference{a.Path, Unread, or(a.Unread, "read"), or(b.Unread, "read")})
+		return diffs
+	}
 	if a.Type != b.Type {
 		return diffs
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"syscall"
@@ -23,6 +24,10 @@ type Options struct {
 	SkipXattr func(name string) bool
 	// CrossMounts reads what is mounted inside the tree, too.
 	CrossMounts bool
+	// Hash gives the hash for a file's content; nil: its content isn't read. Without Hash it is SHA-256 for all.
+	Hash func(path string) hash.Hash
+	// Tolerant records what can't be read as Entry.Unread in place of an error.
+	Tolerant bool
 }
 
 // ErrChanged: the tree was changed while it was read.
@@ -70,6 +75,10 @@ func (s *scanner) walk(i *inode.Inode, path string, depth int) (*inode.Inode, er
 		return i, nil
 	}
 	names, err := i.Names()
+	if err != nil && s.options.Tolerant {
+		s.manifest.Entries[len(s.manifest.Entries)-1].Unread = reason(err)
+		return i, nil
+	}
 	if err != nil {
 		i.Close()
 		return nil, fmt.Errorf("scan %q: %w", path, err)
@@ -138,7 +147,7 @@ func (s *scanner) entry(i *inode.Inode, path string) (Entry, error) {
 	var err error
 	switch e.Type {
 	case File:
-		e.Size, e.Hash, err = digest(i)
+		e.Size, e.Hash, err = s.digest(i, path)
 	case Symlink:
 		e.Mode = 0o777
 		e.Target, err = i.Target()
@@ -149,32 +158,53 @@ func (s *scanner) entry(i *inode.Inode, path string) (Entry, error) {
 	case "":
 		err = fmt.Errorf("unknown file type %#o", i.Format)
 	}
-	if err != nil {
-		return e, err
+	if err == nil {
+		e.Xattrs, err = s.xattrs(i)
 	}
+	if err != nil && s.options.Tolerant {
+		e.Unread, err = reason(err), nil
+	}
+	return e, err
+}
+
+// reason is an error without the names that it is about.
+func reason(err error) string {
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		return number.Error()
+	}
+	return err.Error()
+}
+
+func (s *scanner) xattrs(i *inode.Inode) (map[string]string, error) {
 	attrs, err := i.Xattrs()
 	if err != nil {
-		return e, err
+		return nil, err
 	}
 	for name := range attrs {
 		if s.options.SkipXattr != nil && s.options.SkipXattr(name) {
 			delete(attrs, name)
 		}
 	}
-	if len(attrs) > 0 {
-		e.Xattrs = attrs
+	if len(attrs) == 0 {
+		return nil, nil
 	}
-	return e, nil
+	return attrs, nil
 }
 
-// digest returns how many bytes were read and their SHA-256.
-func digest(i *inode.Inode) (int64, string, error) {
+// digest returns how many bytes were read and their hash.
+func (s *scanner) digest(i *inode.Inode, path string) (int64, string, error) {
+	h := sha256.New()
+	if s.options.Hash != nil {
+		if h = s.options.Hash(path); h == nil {
+			return i.Size, "", nil
+		}
+	}
 	f, err := i.Content()
 	if err != nil {
 		return 0, "", err
 	}
 	defer f.Close()
-	h := sha256.New()
 	n, err := io.Copy(h, f)
 	return n, hex.EncodeToString(h.Sum(nil)), err
 }

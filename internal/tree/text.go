@@ -17,7 +17,7 @@ import (
 const header = "#mtree v2.0"
 
 // Write writes the manifest in mtree(5) form (FreeBSD, full paths, octal escapes), one entry a line. Keywords beyond
-// mtree's: hardlink (first name of the group), xattr.NAME (value in hex), mountpoint.
+// mtree's: hardlink (first name of the group), xattr.NAME (value in hex), mountpoint, unread (why).
 func (m *Manifest) Write(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintln(b, header)
@@ -37,6 +37,9 @@ func (m *Manifest) Write(w io.Writer) error {
 		}
 		for _, name := range slices.Sorted(maps.Keys(e.Xattrs)) {
 			fmt.Fprintf(b, " xattr.%s=%x", escape(name), e.Xattrs[name])
+		}
+		if e.Unread != "" {
+			fmt.Fprintf(b, " unread=%s", escape(e.Unread))
 		}
 		if e.Mount {
 			fmt.Fprint(b, " mountpoint")
@@ -170,6 +173,8 @@ func (e *Entry) set(key, value string) (err error) {
 		if dotted, err = unescape(value); err == nil {
 			e.Link, err = undotted(dotted)
 		}
+	case "unread":
+		e.Unread, err = unescape(value)
 	case "mountpoint":
 		e.Mount = true
 	default:

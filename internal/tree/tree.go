@@ -39,7 +39,8 @@ type Entry struct {
 	// tree; empty for an inode with one name.
 	Link   string
 	Xattrs map[string]string
-	Mount  bool // a mount point whose content was not read
+	Mount  bool   // a mount point whose content was not read
+	Unread string // why its content, names or attributes could not be read, where Options.Tolerant allows that
 }
 
 // Manifest is a tree, sorted bytewise by path.

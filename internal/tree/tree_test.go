@@ -243,3 +243,19 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// What could not be read is written down, read back, and never the same as anything.
+func TestUnread(t *testing.T) {
+	a := &Manifest{Entries: []Entry{{Path: "x y", Type: File, Mode: 0o600, Unread: "permission denied"}}}
+	var text strings.Builder
+	if err := a.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	b, err := Parse(strings.NewReader(text.String()))
+	if err != nil || b.Entries[0].Unread != a.Entries[0].Unread {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	if d := Compare(a, b, CompareOptions{}); len(d) != 1 || d[0].Aspect != Unread {
+		t.Errorf("%v", d)
+	}
+}

@@ -110,6 +110,9 @@ func (b *builder) retries(n note) bool {
 	if f == nil {
 		return false
 	}
+	if f.Offline && !b.o.Config.Offline {
+		return true
+	}
 	age := time.Since(f.When)
 	return !b.o.Lenient || age < 0 || age > retryAfter
 }

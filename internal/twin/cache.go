@@ -120,6 +120,8 @@ type note struct {
 type Failure struct {
 	When time.Time `json:"when"`
 	Text string    `json:"text"`
+	// Offline: it was not to be asked at all.
+	Offline bool `json:"offline,omitempty"`
 }
 
 func (f *Failure) Error() string { return f.Text }

@@ -35,7 +35,7 @@ func (b *builder) choose(ctx context.Context) error {
 	if !b.o.Lenient || ctx.Err() != nil || !errors.As(err, &failed) {
 		return err
 	}
-	b.note.Failure = &Failure{time.Now(), err.Error()}
+	b.note.Failure = &Failure{time.Now(), err.Error(), b.o.Config.Offline}
 	b.warnings = append(b.warnings, err.Error())
 	for _, name := range ask {
 		if c := b.note.Choices[name]; c.SHA256 == "" || !b.whole(c.id(name)) {

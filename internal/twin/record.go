@@ -61,7 +61,7 @@ func describe(dir, name string) (file, error) {
 		return file{}, err
 	}
 	size := int64(-1)
-	if info.Mode().IsRegular() {
+	if info.Mode().IsRegular() && info.Mode()&0o400 != 0 {
 		size = info.Size()
 	} else if info.Mode().Type() != os.ModeSymlink {
 		return file{}, &os.PathError{Op: "look at", Path: dir + "/" + name, Err: errDamaged}

@@ -203,7 +203,7 @@ func state(name string) (string, error) {
 	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
 		return digestFile(name)
 	}
-	m, err := session.Scan(name)
+	m, err := session.Scan(name, false)
 	if err != nil {
 		return "", err
 	}

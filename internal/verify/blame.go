@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -18,6 +19,7 @@ type Finding struct {
 	Runs     int       // how many it took
 	Culprits []Culprit // emulating all of them removes the differences
 	Policy   string    // rows that do so
+	Whole    string    // a policy with these rows and, below them, the user's own
 	// Confirmed: a run with these rows showed none of the differences any more.
 	Confirmed bool
 	// Left are those that the run with these rows still showed: they come and go, or a program made them that ran only
@@ -234,7 +236,11 @@ func (s *searcher) confirm(ctx context.Context) error {
 		}
 	}
 	f.Policy = policy.Emulating(s.v.policy, programs, func(p policy.Program) string { return comments[p] })
-	user, err := s.userPolicy()
+	var err error
+	if f.Whole, err = s.whole(); err != nil {
+		return err
+	}
+	user, err := temporary(f.Whole)
 	if err != nil {
 		return err
 	}
@@ -279,25 +285,32 @@ func differsIn(c Culprit) string {
 	return text
 }
 
-// userPolicy writes a file with the rows found, above those that the user gave.
-func (s *searcher) userPolicy() (string, error) {
-	text := s.v.result.Blame.Policy
-	if s.v.run.Policy != "" {
-		old, err := os.ReadFile(s.v.run.Policy)
-		if err != nil {
-			shipped, ok := policy.ShippedText(s.v.run.Policy)
-			if !ok {
-				return "", err
-			}
-			old = shipped
-		}
-		text += "\n" + string(old)
+// whole is a policy with the rows found, above those that the user gave.
+func (s *searcher) whole() (string, error) {
+	rows, name := s.v.result.Blame.Policy, s.v.run.Policy
+	if name == "" {
+		return rows, nil
 	}
+	old, err := os.ReadFile(name)
+	if err != nil {
+		shipped, ok := policy.ShippedText(name)
+		if !ok {
+			return "", err
+		}
+		old = shipped
+	}
+	return rows + "\n" + string(old), nil
+}
+
+// temporary makes a file with a text.
+func temporary(text string) (string, error) {
 	f, err := os.CreateTemp("", "crossroot-policy-*.toml")
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
 	_, err = f.WriteString(text)
-	return f.Name(), err
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
 }

@@ -45,6 +45,7 @@ func (w *worker) prepareDispatch() error {
 		Emulators: map[string]bool{}, Dispatch: len(s.Foreign) > 0, EmulateAll: s.EmulateAll,
 		Except: s.Except,
 	}
+	o.Record, o.Follower = "/record/log", w.follower()
 	for _, e := range s.Emulators {
 		o.Emulators[e.Arch] = true
 	}

@@ -51,6 +51,7 @@ func (w *worker) execute() (*protocol.Exit, error) {
 	if _, werr := w.init.Wait(); err == nil && werr != nil {
 		err = werr
 	}
+	close(w.over) // who waits for a tool root waits no longer
 	if w.broker != nil {
 		w.broker.Close()
 	}
@@ -75,6 +76,7 @@ func (w *worker) converse(conn *fdsock.Conn, filter []unix.SockFilter) (*protoco
 	err := conn.Send(protocol.Init{
 		Command: s.Command, Env: s.Env, Workdir: s.Workdir, Stdio: s.Stdio, Rows: s.Rows, Columns: s.Columns,
 		Ranges: [2][]protocol.Range{s.UIDs, s.GIDs}, Filter: pid1.EncodeFilter(filter),
+		Mounts: s.ToolCache != nil,
 	}, w.passed[:stdio]...)
 	if err != nil {
 		return nil, err
@@ -106,6 +108,7 @@ func (w *worker) converse(conn *fdsock.Conn, filter []unix.SockFilter) (*protoco
 			}
 		case protocol.InitStarted:
 			w.lap("start")
+			w.sample()
 			if err := w.conn.Send(protocol.Event{Kind: protocol.EventStarted}); err != nil {
 				return nil, err
 			}

@@ -111,6 +111,11 @@ func (w *worker) tools() error {
 	if lower == "" {
 		return nil
 	}
+	return mountTools(lower)
+}
+
+// mountTools mounts layers, each followed by a colon, on /.cr/t, over what is there.
+func mountTools(lower string) error {
 	if err := os.MkdirAll("/tools/none", 0o755); err != nil {
 		return err
 	}

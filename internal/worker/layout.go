@@ -115,6 +115,7 @@ func (w *worker) holdTrees() ([]held, error) {
 		add(&s.Image, "/image", false),
 		add(s.ToolBase, "/tools/base", false),
 		add(s.ToolExtra, "/tools/extra", false),
+		add(s.ToolCache, toolCache, false),
 		add(s.Spool, spoolMount(s), false),
 		add(&protocol.Tree{Path: "/proc", FD: -1}, "/proc", true),
 	); err != nil {

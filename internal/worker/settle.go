@@ -76,7 +76,7 @@ func (w *worker) readRecord(report *protocol.Report) error {
 		return err
 	}
 	report.Truncated = info.Size() >= recordLimit-4096
-	report.Programs = w.broker.Programs(f)
+	report.Programs = w.broker.Programs()
 	_, report.Nodes = w.broker.Nodes()
 	return nil
 }

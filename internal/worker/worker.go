@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -25,7 +26,8 @@ import (
 
 // Main runs the worker; descriptor 3 is the connection to the outside process.
 func Main() int {
-	w := &worker{conn: fdsock.Open(os.NewFile(3, "crossroot")), orders: make(chan protocol.Order, 16), began: time.Now()}
+	w := &worker{conn: fdsock.Open(os.NewFile(3, "crossroot")), orders: make(chan protocol.Order, 16), began: time.Now(),
+		answers: make(chan protocol.Order, 1), over: make(chan struct{})}
 	if err := w.run(); err != nil {
 		_ = w.conn.Send(protocol.Event{Kind: protocol.EventFailed, Error: failure(err)})
 		return 1
@@ -37,10 +39,13 @@ func Main() int {
 type worker struct {
 	conn   *fdsock.Conn
 	orders chan protocol.Order
-	setup  protocol.Setup
-	passed []*os.File // descriptors of the setup message
-	began  time.Time
-	times  []protocol.Time
+	// answers are those to EventPackages; over is closed when nothing runs any more.
+	answers chan protocol.Order
+	over    chan struct{}
+	setup   protocol.Setup
+	passed  []*os.File // descriptors of the setup message
+	began   time.Time
+	times   []protocol.Time
 
 	layout   layout
 	handlers *binfmt.Table
@@ -48,6 +53,7 @@ type worker struct {
 	init     *os.Process
 	ordered  atomic.Bool // the end was ordered: by a timeout or a signal
 	settling atomic.Bool // the command has ended and nothing is kept yet
+	warning  sync.Mutex  // guards warnings while the command runs
 	warnings []string
 	points   []point // made for binds
 	started  at.Time // just before the overlay was mounted
@@ -95,7 +101,9 @@ func (w *worker) lap(phase string) {
 // warn tells the user something that doesn't stop the run.
 func (w *worker) warn(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
+	w.warning.Lock()
 	w.warnings = append(w.warnings, text)
+	w.warning.Unlock()
 	_ = w.conn.Send(protocol.Event{Kind: protocol.EventWarning, Text: text})
 }
 
@@ -118,6 +126,11 @@ func (w *worker) listen() {
 			if w.settling.Load() { // pid 1 is gone: what takes so long is what the run left
 				_ = w.conn.Send(protocol.Event{Kind: protocol.EventFailed, Error: failure(&Error{Kind: "killed", Err: errors.New("killed before it was known what changed")})})
 				os.Exit(1)
+			}
+		case protocol.OrderTools:
+			select {
+			case w.answers <- o:
+			default: // nobody waits
 			}
 		default:
 			w.orders <- o

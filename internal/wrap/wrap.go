@@ -73,7 +73,7 @@ type wrap struct {
 func Run(ctx context.Context, o Options) (*Result, error) {
 	began := time.Now()
 	w := &wrap{o: o}
-	w.tools = finder{o: &w.o}
+	w.tools = finder{o: &w.o, roots: map[int]*found{}}
 	defer w.tools.close()
 	ids, err := w.prepare()
 	if err != nil {
@@ -218,12 +218,9 @@ func (w *wrap) converse(ctx context.Context) (*Result, error) {
 		case keeper.EventWarning:
 			w.warn(e.Text)
 		case keeper.EventTools:
-			if len(files) != 1 {
-				return nil, errors.New("a wish for tools came without its root")
-			}
 			w.asks.Go(func() {
-				defer files[0].Close()
-				_ = w.conn.Send(w.tools.find(ctx, e, files[0]))
+				_ = w.conn.Send(w.tools.find(ctx, e, files))
+				closeAll(files) // an open descriptor would keep the builder from unmounting the root
 			})
 			continue
 		case keeper.EventExited:
@@ -231,9 +228,13 @@ func (w *wrap) converse(ctx context.Context) (*Result, error) {
 		case keeper.EventFailed:
 			return nil, &session.Error{Kind: session.Kind(e.Failure.Kind), Err: e.Failure}
 		}
-		for _, f := range files {
-			f.Close()
-		}
+		closeAll(files)
+	}
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
 	}
 }
 

@@ -76,7 +76,7 @@ func run(t *testing.T, crossroot string, arch roots.Arch, root string) {
 	t.Helper()
 	args := append([]string{"run", "--keep", "success", root, "--"}, roots.SecondStage...)
 	cmd := exec.CommandContext(t.Context(), crossroot, args...)
-	cmd.Env = append(os.Environ(), arch.Env...)
+	cmd.Env = append(append(os.Environ(), "CROSSROOT_TOOLS=host"), arch.Env...)
 	cmd.WaitDelay = 10 * time.Second
 	start := time.Now()
 	out, err := cmd.CombinedOutput()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -29,7 +30,7 @@ func TestVerify(t *testing.T) {
 	}
 	for _, tt := range tests {
 		cmd := exec.CommandContext(t.Context(), crossroot, "verify", "-q", root, "--", "/bin/sh", "-c", tt.script)
-		cmd.Env = append(os.Environ(), first.Arch.Env...)
+		cmd.Env = append(append(os.Environ(), "CROSSROOT_TOOLS=host"), first.Arch.Env...)
 		out, err := cmd.Output()
 		code := 0
 		var exit *exec.ExitError
@@ -41,5 +42,37 @@ func TestVerify(t *testing.T) {
 		if code != tt.code || !strings.Contains(string(out), tt.want) {
 			t.Errorf("%s: exit %d, want %d with %q\n%s", tt.name, code, tt.code, tt.want, out)
 		}
+	}
+}
+
+// Each of two programs is blamed for what it did, and the rows that are written remove all differences.
+func TestBlame(t *testing.T) {
+	crossroot := build(t)
+	first, root := roots.FirstStage(t, "armhf")
+	dir := t.TempDir()
+	od, rows := filepath.Join(dir, "od.toml"), filepath.Join(dir, "rows.toml")
+	text := "[[row]]\nprograms = [\"od\"]\noutcome = \"native\"\nversion = \"any\"\nreason = \"a mistake\"\n"
+	if err := os.WriteFile(od, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := `perl -e 'print pack("l!", 1)' > /tmp/perl; sort /etc/passwd > /tmp/sorted; od -An -tdL /etc/issue > /tmp/od
+		cat /tmp/perl /tmp/od > /tmp/both; date +%N > /tmp/time`
+	verify := func(args ...string) (string, error) {
+		cmd := exec.CommandContext(t.Context(), crossroot, append(append([]string{"verify", "-q"}, args...), root, "--", "/bin/sh", "-c", script)...)
+		cmd.Env = append(append(os.Environ(), "CROSSROOT_TOOLS=host"), first.Arch.Env...)
+		out, err := cmd.Output()
+		return string(out), err
+	}
+	out, err := verify("--policy", od, "--fix", rows)
+	if err == nil {
+		t.Errorf("no difference\n%s", out)
+	}
+	for _, want := range []string{"because of /usr/bin/perl, 1 times native", "because of /usr/bin/od, 1 times native", "the differences are gone"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q\n%s", want, out)
+		}
+	}
+	if out, err := verify("--twice", "--policy", rows); err != nil {
+		t.Errorf("with the rows: %v\n%s", err, out)
 	}
 }

@@ -18,14 +18,16 @@ type Chroot struct {
 	Arch Arch
 	// Plain leaves the user namespace out: real root only, and only where no emulator is needed.
 	Plain bool
+	// Proc mounts /proc inside, for which the root must be the caller's own.
+	Proc bool
 	// Proot enters by `proot -q` (ptrace) instead of chroot and the kernel's handler.
 	Proot bool
 }
 
 // setup mounts what a chroot needs and enters it: $1 root, $2 binfmt_misc's registration or nothing, $3 the emulator
-// for proot or nothing. Device nodes that a user's copy of the root lacks are the host's.
+// for proot or nothing, $4 whether to mount /proc inside. Device nodes that a user's copy of the root lacks are the host's.
 const setup = `set -e
-root=$1 register=$2 proot=$3; shift 3
+root=$1 register=$2 proot=$3 proc=$4; shift 4
 mount --make-rprivate /
 mount -t proc proc /proc
 if [ "$register" ]; then
@@ -42,6 +44,9 @@ if ! [ -e "$root/dev/null" ]; then
 	done
 	ln -s /proc/self/fd "$root/dev/fd"
 fi
+if [ "$proc" ]; then
+	mount -t proc proc "$root/proc"
+fi
 if [ "$proot" ]; then
 	exec proot -q "$proot" -r "$root" -w / -0 -b /dev "$@"
 fi
@@ -57,8 +62,12 @@ func (c Chroot) Run(ctx context.Context, stdout io.Writer, args ...string) error
 	if c.Proot {
 		register, proot = "", c.Arch.Qemu
 	}
+	proc := ""
+	if c.Proc {
+		proc = "proc"
+	}
 	cmd := command{
-		args:   append([]string{"/bin/sh", "-c", setup, "sh", c.Root, register, proot}, args...),
+		args:   append([]string{"/bin/sh", "-c", setup, "sh", c.Root, register, proot, proc}, args...),
 		name:   strings.Join(args, " ") + " in " + c.Root,
 		env:    append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C"}, c.Arch.Env...),
 		flags:  syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -47,6 +48,27 @@ func (c Cache) First(ctx context.Context, arch string, include ...string) (Stage
 			args = append([]string{"env", "container=lxc"}, args...)
 		}
 		return Within(ctx, nil, append(args, src.suite, root, src.mirror)...)
+	})
+}
+
+// WithArchives returns a finished root that has the archives of further packages, with what they depend on, so that they
+// are installed without a network. The machine's own apt fetches them from the root's sources.
+func (c Cache) WithArchives(ctx context.Context, finished Stage, packages ...string) (Stage, error) {
+	name := fmt.Sprintf("%s-archives-%s", finished.Arch.Name, digest([]byte(recipe+finished.Key), []byte(strings.Join(packages, " "))))
+	return c.get(ctx, finished.Arch, name, func(root string) error {
+		if err := os.Remove(root); err != nil {
+			return err
+		}
+		if err := finished.Unpack(ctx, root); err != nil {
+			return err
+		}
+		apt := []string{"env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-o", "Dir=" + root, "-o", "APT::Architecture=" + finished.Arch.Name,
+			"-o", "APT::Architectures::=" + finished.Arch.Name, "-o", "Dir::State::status=" + root + "/var/lib/dpkg/status",
+			"-o", "APT::Sandbox::User=root"}
+		if err := Within(ctx, io.Discard, append(slices.Clone(apt), "update")...); err != nil {
+			return err
+		}
+		return Within(ctx, io.Discard, append(append(apt, "install", "--no-install-recommends", "--download-only"), packages...)...)
 	})
 }
 

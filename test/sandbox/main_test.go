@@ -123,7 +123,7 @@ func testAs(dir string, u *user.User) (int, error) {
 		}
 	}
 	c.Dir, c.Stdout, c.Stderr, c.SysProcAttr = work, os.Stdout, os.Stderr, attr
-	c.Env = append(os.Environ(), envDir+"="+dir, "TMPDIR="+work, "CROSSROOT_CACHE="+filepath.Join(work, "cache"))
+	c.Env = append(os.Environ(), envDir+"="+dir, "TMPDIR="+work, "CROSSROOT_CACHE="+filepath.Join(work, "cache"), "CROSSROOT_TOOLS=host")
 	if u != nil {
 		if err := os.Chown(work, int(attr.Credential.Uid), int(attr.Credential.Gid)); err != nil {
 			return 1, err

@@ -123,6 +123,24 @@ func Private() error {
 	return nil
 }
 
+// Within does something in another mount namespace, whose paths then are those of its root, on a thread of its own.
+func Within(namespace *os.File, do func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with this goroutine
+		done <- func() error {
+			if err := unix.Unshare(unix.CLONE_FS); err != nil {
+				return os.NewSyscallError("unshare", err)
+			}
+			if err := unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNS); err != nil {
+				return fmt.Errorf("enter mount namespace: %w", err)
+			}
+			return do()
+		}()
+	}()
+	return <-done
+}
+
 // Pivot makes the attached mount the root of this mount namespace and lets go of the old one; afterwards the working
 // directory is the new root.
 func Pivot(root *os.File) error {
