@@ -56,6 +56,7 @@ type Broker struct {
 	listener *seccomp.Listener
 	done     chan struct{}
 	answers  sync.WaitGroup
+	watching sync.WaitGroup
 
 	mu        sync.Mutex
 	decisions map[string]*decided          // by exec-map name

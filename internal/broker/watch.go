@@ -26,7 +26,7 @@ func (b *Broker) newWatch(matters func(name string, dir bool) bool, changed func
 		return nil, os.NewSyscallError("inotify_init", err)
 	}
 	w := &watch{file: os.NewFile(uintptr(fd), "inotify"), seen: map[string]bool{}}
-	go func() {
+	b.watching.Go(func() {
 		buf := make([]byte, 1<<16)
 		for {
 			n, err := w.file.Read(buf)
@@ -39,7 +39,7 @@ func (b *Broker) newWatch(matters func(name string, dir bool) bool, changed func
 				b.mu.Unlock()
 			}
 		}
-	}()
+	})
 	return w, nil
 }
 
@@ -109,8 +109,10 @@ func (b *Broker) watchDirs(w *watch, dirs []string) {
 	}
 }
 
-// closeWatches lets go of the target's directories.
+// closeWatches lets go of the target's directories. What a watch still has at hand, which may open files there, is done
+// when it returns.
 func (b *Broker) closeWatches() {
+	defer b.watching.Wait()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, w := range []**watch{&b.perl.watch, &b.python.watch, &b.following.watch} {

@@ -136,7 +136,7 @@ func verifyReport(r *verify.Result) any {
 		all = append(all, jsonDifferenceOf(x.Difference, x.Reason))
 	}
 	side := func(s *session.Result) map[string]any {
-		return map[string]any{"exit": s.Exit.Code, "seconds": s.Duration.Seconds(), "tools": quoteBytes(s.Tools), "report": quoted(*s.Report)}
+		return map[string]any{"exit": s.Exit.Code, "seconds": s.Duration.Seconds(), "arch": s.Arch, "tools": quoteBytes(s.Tools), "report": quoted(*s.Report)}
 	}
 	out := map[string]any{"same": r.Same(), "differences": all, "twice": r.Twice, "dispatched": side(r.Dispatched), "emulated": side(r.Emulated)}
 	if r.Baseline != nil {

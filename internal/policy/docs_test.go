@@ -28,13 +28,17 @@ func TestDocs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		var proven map[string][]string
+		if name == "default" {
+			proven = verified(t)
+		}
 		begin, end := "<!-- rows of "+name+" -->\n", "<!-- end of "+name+" -->\n"
 		before, rest, ok := strings.Cut(text, begin)
 		_, after, closed := strings.Cut(rest, end)
 		if !ok || !closed {
 			t.Fatalf("%s has no place for the rows of %s", file, name)
 		}
-		text = before + begin + table(p.Rows()) + end + after
+		text = before + begin + table(p.Rows(), proven) + end + after
 	}
 	switch {
 	case text == string(old):
@@ -47,18 +51,18 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// table writes rows as a Markdown table.
-func table(rows []Row) string {
+// table writes rows as a Markdown table; of proven ones it names the architectures.
+func table(rows []Row, proven map[string][]string) string {
 	var b strings.Builder
-	b.WriteString("| row | programs | outcome | conditions | reason |\n|---|---|---|---|---|\n")
+	b.WriteString("| row | programs | outcome | conditions | verified | reason |\n|---|---|---|---|---|---|\n")
 	for _, row := range rows {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cell(row.Name), cell(programList(row)), row.Outcome, cell(conditionList(row)), cell(reasonOf(row.Reason, row.Source)))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", cell(row.Name), cell(programList(row)), row.Outcome, cell(conditionList(row)), strings.Join(proven[row.Name], ", "), cell(reasonOf(row.Reason, row.Source)))
 		for _, c := range row.Cases {
 			reason := c.Reason
 			if reason == "" {
 				reason = row.Reason
 			}
-			fmt.Fprintf(&b, "| | %s | %s | | %s |\n", cell(caseList(c)), c.Outcome, cell(reasonOf(reason, c.Source)))
+			fmt.Fprintf(&b, "| | %s | %s | | | %s |\n", cell(caseList(c)), c.Outcome, cell(reasonOf(reason, c.Source)))
 		}
 	}
 	return b.String()

@@ -39,7 +39,7 @@ func (w *worker) nextTools(s state.State) (*toolroot.Index, func() error, error)
 	select {
 	case o = <-w.answers:
 	case <-w.over:
-		return nil, nil, errors.New("the run is over")
+		return nil, nil, nil
 	}
 	var failed error
 	if o.Error != "" {
