@@ -31,57 +31,77 @@ func (b *Broker) mknod(r seccomp.Request, dirfd int, name uint64, mode uint32, d
 }
 
 func (b *Broker) makeNode(r seccomp.Request, dirfd int, address uint64, mode uint32, device uint64) unix.Errno {
+	made, errno := PlaceNode(b.listener, r, dirfd, address, mode, device)
+	switch {
+	case errno == 0:
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.nodes[made.Path] = made.Node
+	case made.Refused:
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(b.refused) < 1000 {
+			b.refused = append(b.refused, fmt.Sprintf("%s (%d:%d)", made.Path, made.Major, made.Minor))
+		}
+	}
+	return errno
+}
+
+// PlacedNode is the empty file that stands for a device node, or the node that was refused.
+type PlacedNode struct {
+	protocol.Node
+	Path    string // as this process sees it
+	Dev     uint64 // with Node.Ino: which file
+	Refused bool
+}
+
+// PlaceNode makes the empty file that stands for a harmless device node, where the peer asks for it and with the owner and
+// mode that it would have.
+func PlaceNode(l *seccomp.Listener, r seccomp.Request, dirfd int, address uint64, mode uint32, device uint64) (made PlacedNode, _ unix.Errno) {
 	file, err := readString(r.PID, address, unix.PathMax)
 	if err != nil {
-		return unix.EFAULT
+		return made, unix.EFAULT
 	}
 	who, err := credentials(r.PID)
-	if err != nil || !b.listener.Valid(r.ID) {
-		return unix.ESRCH
+	if err != nil || !l.Valid(r.ID) {
+		return made, unix.ESRCH
 	}
 	if !who.mayMknod {
-		return unix.EPERM
+		return made, unix.EPERM
 	}
-	node := protocol.Node{Name: path.Base(file), Mode: mode, Major: unix.Major(device), Minor: unix.Minor(device)}
-	allowed := mode&unix.S_IFMT == unix.S_IFCHR && harmless[[2]uint32{node.Major, node.Minor}]
+	made.Node = protocol.Node{Name: path.Base(file), Mode: mode, Major: unix.Major(device), Minor: unix.Minor(device)}
+	allowed := mode&unix.S_IFMT == unix.S_IFCHR && harmless[[2]uint32{made.Major, made.Minor}]
 	dir, err := parent(r.PID, dirfd, file)
 	if err != nil {
-		return number(err)
+		return made, number(err)
 	}
 	defer dir.Close()
 	where, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(dir.Fd())))
 	if err != nil {
-		return unix.EIO
+		return made, unix.EIO
 	}
-	if !b.listener.Valid(r.ID) { // the directory is that of the process that asked
-		return unix.ESRCH
+	if !l.Valid(r.ID) { // the directory is that of the process that asked
+		return made, unix.ESRCH
 	}
-	full := path.Join(where, node.Name)
+	made.Path = path.Join(where, made.Name)
 	if !allowed {
-		b.mu.Lock()
-		if len(b.refused) < 1000 {
-			b.refused = append(b.refused, fmt.Sprintf("%s (%d:%d)", full, node.Major, node.Minor))
-		}
-		b.mu.Unlock()
-		return unix.EPERM
+		made.Refused = true
+		return made, unix.EPERM
 	}
-	f, err := unix.Openat(int(dir.Fd()), node.Name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	f, err := unix.Openat(int(dir.Fd()), made.Name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return number(err)
+		return made, number(err)
 	}
 	defer unix.Close(f)
 	if err := unix.Fchmod(f, mode&0o7777&^who.umask); err != nil {
-		return number(err)
+		return made, number(err)
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(f, &st); err != nil {
-		return number(err)
+		return made, number(err)
 	}
-	node.Ino = st.Ino
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.nodes[full] = node
-	return 0
+	made.Ino, made.Dev = st.Ino, st.Dev
+	return made, 0
 }
 
 // parent opens the directory of an unsafe path as the peer would: from its root, its working directory or dirfd.

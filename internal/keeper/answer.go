@@ -31,6 +31,10 @@ func (k *keeper) answerOne(r seccomp.Request) {
 		_ = k.listener.Continue(r.ID)
 	case seccomp.CallUname:
 		k.uname(r)
+	case seccomp.CallMknod:
+		k.mknod(r, unix.AT_FDCWD, r.Args[0], uint32(r.Args[1]), r.Args[2])
+	case seccomp.CallMknodat:
+		k.mknod(r, int(int32(r.Args[0])), r.Args[1], uint32(r.Args[2]), r.Args[3])
 	case seccomp.CallMagic:
 		switch r.Args[0] {
 		case dispatcher.RequestMiss:

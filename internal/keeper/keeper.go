@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/crossroot/crossroot/internal/broker"
 	"github.com/crossroot/crossroot/internal/kernel/binfmt"
 	"github.com/crossroot/crossroot/internal/kernel/fdsock"
 	"github.com/crossroot/crossroot/internal/kernel/seccomp"
@@ -48,6 +49,7 @@ type keeper struct {
 	sealed   map[string]string   // host path → where its file is, read-only for good
 	answers  map[int]chan Order
 	asked    int
+	nodes    []broker.PlacedNode
 	byFD     map[string]int // executions by the emulator's descriptor, by path
 }
 
@@ -91,6 +93,9 @@ func (k *keeper) run() error {
 		k.kill()
 		_, _ = k.first.Wait()
 		return err
+	}
+	if left := k.placeholders(); len(left) > 0 {
+		k.warn("%s and %d more are plain files where device nodes were asked for, which no user namespace may make", left[0], len(left)-1)
 	}
 	return k.conn.Send(Event{Kind: EventExited, Exit: exit, Roots: k.report()})
 }

@@ -162,7 +162,43 @@ func (k *keeper) examine(r seccomp.Request) (arch.Arch, string, error) {
 		return arch.Arch{}, "", unix.ENOEXEC
 	}
 	name, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(f.Fd())))
+	if err == nil && image.Interp() == "" {
+		a, err = rootArch(r.PID, a)
+	}
 	return a, name, err
+}
+
+// telling are executables that nearly every root has, in the order of trust.
+var telling = []string{"bin/sh", "usr/bin/sh", "usr/bin/dpkg", "bin/busybox", "usr/bin/busybox", "usr/bin/env", "sbin/init", "usr/sbin/init"}
+
+// rootArch is the architecture of a process's root, where a static executable for a doesn't tell it from its relatives. A
+// root that has nothing yet isn't attached to: what it becomes isn't known.
+func rootArch(pid int, a arch.Arch) (arch.Arch, error) {
+	root, err := os.OpenFile("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return a, err
+	}
+	defer root.Close()
+	for _, name := range telling {
+		f, err := fd.OpenRegular(root, name)
+		if err != nil {
+			continue
+		}
+		info, err := f.Stat()
+		if err != nil {
+			f.Close()
+			continue
+		}
+		image, err := elfimage.Open(f, info.Size())
+		f.Close()
+		if err != nil {
+			continue
+		}
+		if found, ok := arch.IdentifyProgram(image.Header, image.Interp()); ok {
+			return found, nil
+		}
+	}
+	return a, unix.ENOENT
 }
 
 // await notes what the process leaves behind when it unshares.
@@ -223,6 +259,9 @@ func (k *keeper) attach(r seccomp.Request, id identity, a arch.Arch, outside *pe
 		return err
 	}
 	defer space.Close()
+	top, _ := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(at.dir.Fd())))
+	nodes := k.nodesBelow(top)
+	defer closeNodes(nodes)
 	if err := mount.Within(space, func() error {
 		if outside != nil {
 			// What the builder mounts is still seen here; what is mounted here isn't seen there.
@@ -236,6 +275,9 @@ func (k *keeper) attach(r seccomp.Request, id identity, a arch.Arch, outside *pe
 		}
 		point := os.NewFile(uintptr(target), protocol.HiddenDir)
 		defer point.Close()
+		if outside != nil { // else the builder would see them
+			show(nodes, dir)
+		}
 		return mount.Attach(tree, point)
 	}); err != nil {
 		k.release(at)
