@@ -30,6 +30,8 @@ type found struct {
 	twin  *twin.Follower // nil: its tools don't follow its packages
 	tools *toolroot.Root
 	dir   *os.File // the root
+	// Packages, by name, that its database doesn't have yet, although they are there.
+	ahead map[string]string
 }
 
 // find answers a wish of the keeper. What goes wrong is a warning: everything is emulated then.
@@ -72,7 +74,17 @@ func (f *finder) next(ctx context.Context, e keeper.Event, target arch.Arch) (*t
 	if r == nil || r.twin == nil {
 		return nil, "", nil
 	}
-	t, err := r.twin.Next(ctx, state.State(*e.Packages))
+	s, all, err := with(state.State(*e.Packages), r.ahead, target.Debian)
+	if err != nil {
+		return nil, "", err
+	}
+	if all {
+		r.ahead = nil
+	}
+	t, err := r.twin.Next(ctx, s)
+	if errors.Is(err, twin.ErrNoTwin) {
+		return nil, "", nil // the next packages may be others
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -139,21 +151,37 @@ func (f *finder) twin(ctx context.Context, number int, target arch.Arch, dir *os
 	}
 	root := os.NewFile(uintptr(n), dir.Name())
 	f.roots[number].dir = root
-	follower := twin.Follow(root, twin.Options{Target: target, Cache: f.o.Dirs.Cache, Progress: f.o.Progress, Lenient: lenient})
-	t, err := follower.Start(ctx, false)
+	r := f.roots[number]
+	r.twin = twin.Follow(root, twin.Options{Target: target, Cache: f.o.Dirs.Cache, Progress: f.o.Progress, Lenient: lenient})
+	t, err := r.start(ctx, target)
 	if err != nil {
 		return nil, "", fmt.Errorf("twin: %w", err)
 	}
 	defer func() { _ = t.Close() }() // a tool root has copies
-	f.roots[number].twin = follower
-	if t.Packages == 0 {
-		return nil, "", errEmpty
-	}
 	for _, w := range t.Warnings {
 		f.warn("twin: " + w)
 	}
 	tools, err := f.toolRoot(ctx, target, t.Dir)
 	return tools, describe(t), err
+}
+
+// start makes the first twin of a root, which may be at the beginning of its bootstrap.
+func (r *found) start(ctx context.Context, target arch.Arch) (*twin.Twin, error) {
+	s, err := state.Read(r.dir, state.Largest)
+	if err != nil {
+		return nil, err
+	}
+	packages, err := s.Packages(target.Debian)
+	if err != nil || len(packages) > 0 {
+		return r.twin.Start(ctx, false)
+	}
+	if r.ahead = unpacked(r.dir, target.Debian); len(r.ahead) == 0 {
+		return nil, errEmpty
+	}
+	if s, _, err = with(s, r.ahead, target.Debian); err != nil {
+		return nil, err
+	}
+	return r.twin.Next(ctx, s)
 }
 
 func (f *finder) toolRoot(ctx context.Context, target arch.Arch, source string) (*toolroot.Root, error) {
