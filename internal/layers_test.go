@@ -26,8 +26,8 @@ var layers = []struct {
 	{"doorway", []string{"cmd/crossroot", "cmd/crossroot-fetch"}, false},
 	{"bench", []string{"bench", "test/*", "test/*/*"}, true}, // may use everything below; nothing uses them
 	{"verbs", []string{"internal/cli", "internal/cli/*"}, true},
-	{"outside", []string{"internal/session", "internal/doctor", "internal/demo", "internal/verify"}, true},
-	{"inside", []string{"internal/worker", "internal/entry"}, false},
+	{"outside", []string{"internal/session", "internal/wrap", "internal/doctor", "internal/demo", "internal/verify"}, true},
+	{"inside", []string{"internal/worker", "internal/keeper", "internal/entry"}, false},
 	{"first process, answers", []string{"internal/pid1", "internal/broker", "internal/exempt"}, false},
 	{"twins, audits", []string{"internal/twin", "internal/audit"}, false},
 	{"parts", []string{"internal/toolroot", "internal/transaction", "internal/tree", "internal/standin", "internal/builtin/*", "internal/debian/repo"}, false},
@@ -51,10 +51,12 @@ var systemCallers = map[string]string{
 	"internal/cli":      "error numbers of a failed exec",
 	"internal/doctor":   "probes by trying",
 	"internal/entry":    "becomes another program",
+	"internal/keeper":   "is a wrap's layout of mounts, answers with descriptors of other namespaces, and is the builder's first process",
 	"internal/pid1":     "is the first process of a pid namespace",
 	"internal/session":  "starts the worker, locks, forwards signals, proxies terminals",
 	"internal/toolroot": "locks and replaces files of the cache",
 	"internal/worker":   "is the run's layout of mounts",
+	"internal/wrap":     "starts the keeper, forwards signals",
 }
 
 // pkg is what `go list -json` says of a package.
