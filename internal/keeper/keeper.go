@@ -6,7 +6,6 @@
 package keeper
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -171,27 +170,7 @@ func (k *keeper) warn(format string, args ...any) {
 	_ = k.conn.Send(Event{Kind: EventWarning, Text: fmt.Sprintf(format, args...)})
 }
 
-// Error is a failure with a stable kind, for hints and exit codes outside.
-type Error struct {
-	Kind string
-	Err  error
-}
+// Error is a failure with a stable kind.
+type Error = protocol.Error
 
-func (e *Error) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-func failure(err error) *protocol.Failure {
-	var f *protocol.Failure
-	if errors.As(err, &f) {
-		return f
-	}
-	f = &protocol.Failure{Kind: "internal", Message: err.Error()}
-	errors.As(err, &f.Errno)
-	var typed *Error
-	if errors.As(err, &typed) {
-		f.Kind = typed.Kind
-	}
-	return f
-}
+func failure(err error) *protocol.Failure { return protocol.FailureOf(err) }

@@ -338,24 +338,23 @@ func (at *attachment) close() {
 	}
 }
 
-// makePoint makes the mount point in a root; false: there is one already. Whatever isn't an empty directory stays.
+// makePoint makes the mount point in a root; false: there is one already, an empty directory. Whatever else has its name
+// stays, and nothing is attached.
 func makePoint(dir *os.File) (bool, error) {
-	made := true
 	err := keepTimes(dir, func() error { return unix.Mkdirat(int(dir.Fd()), protocol.HiddenDir[1:], 0o755) })
-	if errors.Is(err, unix.EEXIST) {
-		made, err = false, nil
-		var n int
-		if n, err = unix.Openat(int(dir.Fd()), protocol.HiddenDir[1:], unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == nil {
-			f := os.NewFile(uintptr(n), protocol.HiddenDir)
-			defer f.Close()
-			if names, rerr := f.Readdirnames(1); len(names) > 0 {
-				err = unix.ENOTEMPTY
-			} else if rerr != nil && len(names) == 0 {
-				err = nil
-			}
-		}
+	if !errors.Is(err, unix.EEXIST) {
+		return err == nil, err
 	}
-	return made, err
+	n, err := unix.Openat(int(dir.Fd()), protocol.HiddenDir[1:], unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false, err
+	}
+	f := os.NewFile(uintptr(n), protocol.HiddenDir)
+	defer f.Close()
+	if names, _ := f.Readdirnames(1); len(names) > 0 {
+		return false, unix.ENOTEMPTY
+	}
+	return false, nil
 }
 
 func removePoint(dir *os.File) {

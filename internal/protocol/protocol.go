@@ -3,8 +3,6 @@
 package protocol
 
 import (
-	"syscall"
-
 	"github.com/crossroot/crossroot/internal/policy"
 )
 
@@ -177,26 +175,6 @@ type Exit struct {
 	Signal int    `json:"signal,omitempty"`
 	Exec   string `json:"exec,omitempty"` // the command could not be executed: why
 	Errno  int    `json:"errno,omitempty"`
-}
-
-// Failure is an error of the run itself. Kind is stable, for hints and exit codes. It is an error value, so that the
-// error number survives the way.
-type Failure struct {
-	Kind    string
-	Message string
-	Path    string        `json:",omitempty"`
-	Changed bool          `json:",omitempty"`
-	Errno   syscall.Errno `json:",omitempty"`
-}
-
-func (f *Failure) Error() string { return f.Message }
-
-// Unwrap returns the error number, if there is one.
-func (f *Failure) Unwrap() error {
-	if f.Errno == 0 {
-		return nil
-	}
-	return f.Errno
 }
 
 // Node is a device node to make at commit.

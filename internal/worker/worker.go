@@ -145,29 +145,7 @@ func (w *worker) kill() {
 	}
 }
 
-// Error is a failure with a stable kind, for hints and exit codes outside.
-type Error struct {
-	Kind    string
-	Path    string
-	Err     error
-	Changed bool
-}
+// Error is a failure with a stable kind.
+type Error = protocol.Error
 
-func (e *Error) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-func failure(err error) *protocol.Failure {
-	var f *protocol.Failure
-	if errors.As(err, &f) {
-		return f
-	}
-	f = &protocol.Failure{Kind: "internal", Message: err.Error()}
-	errors.As(err, &f.Errno)
-	var typed *Error
-	if errors.As(err, &typed) {
-		f.Kind, f.Path, f.Changed = typed.Kind, typed.Path, typed.Changed
-	}
-	return f
-}
+func failure(err error) *protocol.Failure { return protocol.FailureOf(err) }
