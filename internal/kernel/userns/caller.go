@@ -146,7 +146,16 @@ func (c Caller) BuilderMap() (Map, error) {
 	if c.UID != 0 {
 		return ForUser(c.Name, c.UID, c.GID, bytes.NewReader(c.SubUID), bytes.NewReader(c.SubGID))
 	}
-	return Map{UIDs: all(c.UIDs), GIDs: all(c.GIDs)}, nil
+	return Map{UIDs: visible(all(c.UIDs)), GIDs: visible(all(c.GIDs))}, nil
+}
+
+// visible leaves the last id of a map of all ids out: by such a map container tools and systemd take a namespace for the
+// machine's own, and then do what can't be done in it, such as making device nodes.
+func visible(ranges []Range) []Range {
+	if last := len(ranges) - 1; last == 0 && ranges[last] == (Range{0, 0, 1<<32 - 1}) {
+		ranges[last].Size--
+	}
+	return ranges
 }
 
 // all maps every id of a namespace to itself.

@@ -57,3 +57,17 @@ func TestFirstFree(t *testing.T) {
 		t.Errorf("behind two: %d", n)
 	}
 }
+
+// A builder of real root is to see that it is in a namespace: by the map of all ids tools recognize the machine's own.
+func TestBuilderMap(t *testing.T) {
+	for _, tt := range []struct{ outer, want []Range }{
+		{nil, []Range{{0, 0, 1<<32 - 2}}},
+		{[]Range{{0, 0, 1<<32 - 1}}, []Range{{0, 0, 1<<32 - 2}}},
+		{[]Range{{0, 1001, 1}, {1, 100000, 65535}}, []Range{{0, 0, 1}, {1, 1, 65535}}},
+	} {
+		m, err := Caller{UIDs: tt.outer, GIDs: tt.outer}.BuilderMap()
+		if err != nil || !reflect.DeepEqual(m.UIDs, tt.want) || !reflect.DeepEqual(m.GIDs, tt.want) {
+			t.Errorf("of %v: %+v %v", tt.outer, m, err)
+		}
+	}
+}
