@@ -15,6 +15,7 @@ import (
 func (b *Broker) Attach(root *os.File) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.costs.setRoot(root)
 	if b.Root != nil {
 		b.Root.Close()
 	}
@@ -31,6 +32,7 @@ func (b *Broker) Detach() {
 	b.closeWatches()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.costs.setRoot(nil)
 	if b.Root != nil {
 		b.Root.Close()
 		b.Root = nil

@@ -27,8 +27,11 @@ const userTick = 10 * time.Millisecond
 // not seen, processes that end between two looks and the ends of others, is made up for by what is. Nothing is sampled before a program
 // is emulated, and what a process says of itself, its arguments, decides nothing but the report.
 type costs struct {
-	proc *os.File // the run's own procfs
-	root *os.File
+	proc *os.File           // the run's own procfs
+	mine func(pid int) bool // whether a process of proc is of the broker's root; nil: all are
+
+	rootMu sync.Mutex
+	root   *os.File // nil: nothing is dispatched in the root now
 
 	mu    sync.Mutex
 	stop  chan struct{}
@@ -54,7 +57,21 @@ const maxCosts = 4096
 func (b *Broker) Sample(proc *os.File) {
 	b.costs.mu.Lock()
 	defer b.costs.mu.Unlock()
-	b.costs.proc, b.costs.root = proc, b.Root
+	b.costs.proc = proc
+	b.costs.setRoot(b.Root)
+}
+
+// SampleOf is Sample for a procfs that has processes of other roots, too: mine tells which are of the broker's.
+func (b *Broker) SampleOf(proc *os.File, mine func(pid int) bool) {
+	b.costs.mu.Lock()
+	defer b.costs.mu.Unlock()
+	b.costs.proc, b.costs.mine = proc, mine
+}
+
+func (c *costs) setRoot(root *os.File) {
+	c.rootMu.Lock()
+	defer c.rootMu.Unlock()
+	c.root = root
 }
 
 // emulates reports whether a decision can end in emulation.
@@ -128,7 +145,7 @@ func (c *costs) look() {
 // process adds what one process used, if it is the emulator's.
 func (c *costs) process(pid int, now time.Duration) (sighting, bool) {
 	key, ok := c.emulated(pid)
-	if !ok {
+	if !ok || c.mine != nil && !c.mine(pid) {
 		return sighting{}, false
 	}
 	const limit = 4096
@@ -198,6 +215,11 @@ func (c *costs) resolve(file string) string {
 		return known
 	}
 	name := file
+	c.rootMu.Lock()
+	defer c.rootMu.Unlock()
+	if c.root == nil {
+		return name
+	}
 	if f, err := fd.Open(c.root, file, unix.O_PATH, 0); err == nil && path.IsAbs(file) {
 		top, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(c.root.Fd())))
 		if err == nil {

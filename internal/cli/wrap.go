@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -26,7 +27,7 @@ type wrapFlags struct {
 }
 
 func (s *wrapFlags) add(f *flag.FlagSet) {
-	f.StringVar(&s.tools, "tools", "auto", "where native programs come from: `auto|host|twin|DIR`")
+	f.StringVar(&s.tools, "tools", cmp.Or(os.Getenv("CROSSROOT_TOOLS"), session.ToolsAuto), "where native programs come from: `auto|host|twin|DIR`")
 	f.StringVar(&s.policy, "policy", "", "rows on top of the built-in policy, TOML: `FILE`")
 	f.StringVar(&s.fidelity, "fidelity", "exact", "near ignores versions where a row allows it: `exact|near`")
 	f.StringVar(&s.net, "net", "host", "network: `host|none`")
@@ -171,6 +172,7 @@ func merge(programs []protocol.Program) []protocol.Program {
 		k := key{program.Path, program.Applet, string(program.Outcome), program.Reason}
 		if i, known := at[k]; known {
 			all[i].Count += program.Count
+			all[i].AboutSeconds += program.AboutSeconds
 			continue
 		}
 		at[k] = len(all)

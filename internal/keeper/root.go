@@ -34,6 +34,7 @@ func identify(name string) (identity, error) {
 
 // root is a root in which something foreign was executed.
 type root struct {
+	id     identity
 	number int
 	name   string // its path as the builder's host sees it
 	arch   arch.Arch
@@ -61,7 +62,7 @@ func (k *keeper) open(id identity, a arch.Arch, dir *os.File) (*root, error) {
 	k.mu.Lock()
 	r := k.roots[id]
 	if r == nil {
-		r = &root{number: len(k.roots), arch: a, dir: "/root/" + strconv.Itoa(len(k.roots))}
+		r = &root{id: id, number: len(k.roots), arch: a, dir: "/root/" + strconv.Itoa(len(k.roots))}
 		k.roots[id] = r
 	}
 	k.mu.Unlock()
@@ -97,8 +98,18 @@ func (k *keeper) prepare(r *root, dir *os.File) error {
 		b.Tools = r.tools.index
 	}
 	var err error
-	r.broker, err = broker.New(b)
-	return err
+	if r.broker, err = broker.New(b); err != nil {
+		return err
+	}
+	proc, err := os.OpenFile("/procfs", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	r.broker.SampleOf(proc, func(pid int) bool {
+		found, err := identify("/procfs/" + strconv.Itoa(pid) + "/root")
+		return err == nil && found == r.id
+	})
+	return nil
 }
 
 // ask asks outside which tools there are for a root.
