@@ -48,6 +48,10 @@ func (k *keeper) watch(r seccomp.Request, at *attachment) error {
 // exits takes away what was attached for a process that is about to end; pid is one of its threads.
 func (k *keeper) exits(pid int) {
 	k.mu.Lock()
+	if p := k.pending[pid]; p != nil { // it never asked again
+		p.close()
+		delete(k.pending, pid)
+	}
 	at := k.attached[pid]
 	if at == nil {
 		for leader, other := range k.attached {

@@ -213,9 +213,22 @@ func (k *keeper) await(r seccomp.Request, proc string, ns uint64) error {
 		return err
 	}
 	k.mu.Lock()
-	k.pending[r.PID] = &pending{root: root, ns: space, id: ns}
-	k.mu.Unlock()
+	defer k.mu.Unlock()
+	k.setPending(r.PID, &pending{root: root, ns: space, id: ns})
 	return nil
+}
+
+// setPending notes what a process leaves behind, under the lock, and forgets those that were killed before they asked
+// again: an open descriptor keeps the builder from unmounting a root.
+func (k *keeper) setPending(pid int, p *pending) {
+	for other, old := range k.pending {
+		var st unix.Stat_t
+		if other == pid || unix.Stat("/proc/"+strconv.Itoa(other), &st) != nil {
+			old.close()
+			delete(k.pending, other)
+		}
+	}
+	k.pending[pid] = p
 }
 
 // attach attaches the hidden directory in the process's mount namespace. outside is what the process left; nil: it is

@@ -82,7 +82,7 @@ func (k *keeper) outsideFile(r seccomp.Request) (*os.File, unix.Errno) {
 			ns.Close()
 			return nil, number(err)
 		}
-		k.pending[r.PID] = &pending{root: root, ns: ns}
+		k.setPending(r.PID, &pending{root: root, ns: ns})
 		back, err := duplicate(at.ns)
 		if err != nil {
 			return nil, number(err)
