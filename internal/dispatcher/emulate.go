@@ -15,16 +15,17 @@ func start(sp uintptr) {
 	}
 	aux += 8
 	var fd uintptr
-	var secure bool
+	var given, secure bool
 	for ; load(aux, 0) != 0; aux += 16 {
 		switch load(aux, 0) {
 		case 2: // AT_EXECFD
-			fd = load(aux, 1)
+			fd, given = load(aux, 1), true // 0 where standard input was closed
 		case 23: // AT_SECURE
 			secure = load(aux, 1) != 0
 		}
 	}
-	if fd == 0 {
+	if !given {
+		holdStreams()
 		return // executed by its own name: entry goes on as the ordinary program
 	}
 	if argc < 3 {
@@ -61,6 +62,20 @@ func start(sp uintptr) {
 	emulateByDescriptor(argv, env)
 	fail(argv, argc)
 }
+
+// holdStreams gives numbers to standard streams that are closed: the Go runtime insists on them and would die where there
+// is no /dev/null. What reads or writes them gets EBADF, as of closed ones; programs that are executed find them closed.
+//
+//go:nosplit
+func holdStreams() {
+	for i := uintptr(0); i < 3; i++ {
+		if int(syscall6(sysFcntl, i, 1 /* F_GETFD */, 0, 0, 0, 0)) < 0 {
+			syscall6(sysOpenat, atFdcwd, uintptr(unsafe.Pointer(&slash)), 0x280000 /* O_PATH|O_CLOEXEC */, 0, 0, 0)
+		}
+	}
+}
+
+var slash = [2]byte{'/'}
 
 // locate asks the broker for a hidden directory in this process's root, which has none: the first dispatch in a root
 // that a builder made. It is attached in a mount namespace of this process's own where possible, so that nobody else
