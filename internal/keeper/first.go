@@ -25,6 +25,7 @@ type orders struct {
 	Command []string
 	Env     []string
 	Workdir string
+	Umask   int
 	NoSync  bool
 }
 
@@ -84,7 +85,7 @@ func sameIDs(ranges []protocol.Range) []syscall.SysProcIDMap {
 func (k *keeper) converse(conn *fdsock.Conn) (*protocol.Exit, error) {
 	defer conn.Close()
 	s := &k.setup
-	if err := conn.Send(orders{Command: s.Command, Env: s.Env, Workdir: s.Workdir, NoSync: s.NoSync}); err != nil {
+	if err := conn.Send(orders{Command: s.Command, Env: s.Env, Workdir: s.Workdir, Umask: k.umask, NoSync: s.NoSync}); err != nil {
 		return nil, err
 	}
 	for {
@@ -215,6 +216,7 @@ func startBuilder(o orders) (int, *protocol.Exit) {
 			_ = os.Setenv(key, value)
 		}
 	}
+	unix.Umask(o.Umask)
 	if err := os.Chdir(o.Workdir); err != nil {
 		return 0, &protocol.Exit{Code: 125, Exec: err.Error()}
 	}

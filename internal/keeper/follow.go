@@ -43,10 +43,10 @@ func (k *keeper) nextTools(r *root, s state.State) (*toolroot.Index, func() erro
 // changeTools puts a tool root in place of the one before: on the stage, for attachments to come, and in those that there
 // are. What runs already keeps its files.
 func (k *keeper) changeTools(r *root, t *tools, from string) error {
-	if err := bind(t.dir, r.dir+"/t", 0); err != nil {
+	if err := bind(t.dir, r.view+"/t", 0); err != nil {
 		return err
 	}
-	if err := linkTools(r.dir); err != nil {
+	if err := r.linkTools(); err != nil {
 		return err
 	}
 	k.mu.Lock()

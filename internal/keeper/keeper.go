@@ -33,6 +33,8 @@ type keeper struct {
 	listener *seccomp.Listener
 	first    *os.Process
 	ordered  atomic.Bool
+	umask    int      // the caller's
+	nobody   *os.File // a user namespace without ids
 
 	// By name: the architecture whose handler gets an architecture's executables.
 	handlerOf map[string]string
@@ -74,7 +76,7 @@ func (k *keeper) run() error {
 	if err := userns.BecomeRoot(); err != nil {
 		return err
 	}
-	unix.Umask(0)
+	k.umask = unix.Umask(0)
 	var err error
 	if k.policy, err = k.readPolicy(); err != nil {
 		return err

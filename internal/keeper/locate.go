@@ -245,7 +245,7 @@ func (k *keeper) attach(r seccomp.Request, id identity, a arch.Arch, outside *pe
 		k.warn("%s: %v: everything is emulated", root.name, err)
 		return err
 	}
-	tree, err := mount.Clone(nil, root.dir, true)
+	tree, err := mount.Clone(nil, root.view, true)
 	if err != nil {
 		return err
 	}

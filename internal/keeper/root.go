@@ -39,6 +39,7 @@ type root struct {
 	name   string // its path as the builder's host sees it
 	arch   arch.Arch
 	dir    string // the hidden directory on the stage
+	view   string // what processes see of it
 	from   string // where the tools came from, in words
 	tools  *tools
 	broker *broker.Broker
@@ -62,7 +63,7 @@ func (k *keeper) open(id identity, a arch.Arch, dir *os.File) (*root, error) {
 	k.mu.Lock()
 	r := k.roots[id]
 	if r == nil {
-		r = &root{id: id, number: len(k.roots), arch: a, dir: "/root/" + strconv.Itoa(len(k.roots))}
+		r = &root{id: id, number: len(k.roots), arch: a, dir: "/root/" + strconv.Itoa(len(k.roots)), view: "/view/" + strconv.Itoa(len(k.roots))}
 		k.roots[id] = r
 	}
 	k.mu.Unlock()
@@ -89,7 +90,7 @@ func (k *keeper) prepare(r *root, dir *os.File) error {
 		Target: r.arch, Host: arch.Host(), Policy: k.policy, Fidelity: k.setup.Fidelity, Emulators: map[string]bool{},
 		Dispatch: true, Hidden: r.dir, NoStubs: !k.setup.Stubs, Handlers: k.handlerOf,
 		Record: r.dir + "/record/log", Follower: k.follower(r),
-		ToolFile: func(inside string) string { return r.dir + inside[len(protocol.HiddenDir):] },
+		ToolFile: func(inside string) string { return r.view + inside[len(protocol.HiddenDir):] },
 	}
 	for _, e := range k.setup.Emulators {
 		b.Emulators[e.Arch] = true
@@ -177,17 +178,23 @@ func (k *keeper) hidden(r *root) error {
 	if err := os.WriteFile(r.dir+"/record/log", nil, 0o666); err != nil {
 		return err
 	}
-	if err := os.Symlink("record/log", r.dir+"/log"); err != nil {
+	if err := os.WriteFile(r.dir+"/log", nil, 0o644); err != nil {
 		return err
 	}
-	if err := bind("/procfs", r.dir+"/proc", 0); err != nil {
+	if err := k.makeView(r); err != nil {
+		return err
+	}
+	if err := bind(r.dir+"/record/log", r.view+"/log", 0); err != nil {
+		return err
+	}
+	if err := bind("/procfs", r.view+"/proc", 0); err != nil {
 		return err
 	}
 	self, err := k.locked(k.setup.Image)
 	if err != nil {
 		return err
 	}
-	if err := bindFile(self, r.dir+"/self"); err != nil {
+	if err := r.bindFile(self, "/self"); err != nil {
 		return err
 	}
 	if r.tools != nil {
@@ -222,20 +229,20 @@ func (k *keeper) showTools(r *root) error {
 			return err
 		}
 	}
-	if err := bind(r.tools.dir, r.dir+"/t", 0); err != nil {
+	if err := bind(r.tools.dir, r.view+"/t", 0); err != nil {
 		return err
 	}
-	return linkTools(r.dir)
+	return r.linkTools()
 }
 
 // linkTools makes the links to what is in a tool root.
-func linkTools(dir string) error {
-	entries, err := os.ReadDir(dir + "/t")
+func (r *root) linkTools() error {
+	entries, err := os.ReadDir(r.view + "/t")
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if err := os.Symlink("t/"+e.Name(), dir+"/"+e.Name()); err != nil && !errors.Is(err, os.ErrExist) {
+		if err := os.Symlink("t/"+e.Name(), r.dir+"/"+e.Name()); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
 	}
@@ -244,7 +251,8 @@ func linkTools(dir string) error {
 
 // showArch makes the directory of an architecture, with its emulator.
 func (k *keeper) showArch(r *root, a arch.Arch) error {
-	dir := r.dir + "/" + k.handlerOf[a.Name]
+	inside := "/" + k.handlerOf[a.Name]
+	dir := r.dir + inside
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
@@ -264,7 +272,7 @@ func (k *keeper) showArch(r *root, a arch.Arch) error {
 		if err != nil {
 			return err
 		}
-		return bindFile(file, dir+"/qemu")
+		return r.bindFile(file, inside+"/qemu")
 	}
 	return nil
 }
@@ -297,9 +305,9 @@ func bind(source, target string, attributes uint64) error {
 	return mount.AttachAt(tree, target)
 }
 
-func bindFile(source, target string) error {
-	if err := os.WriteFile(target, nil, 0o644); err != nil {
+func (r *root) bindFile(source, target string) error {
+	if err := os.WriteFile(r.dir+target, nil, 0o644); err != nil {
 		return fmt.Errorf("attach %s: %w", path.Base(source), err)
 	}
-	return bind(source, target, mount.ReadOnly|mount.NoDev)
+	return bind(source, r.view+target, mount.ReadOnly|mount.NoDev)
 }

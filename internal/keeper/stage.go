@@ -21,12 +21,17 @@ import (
 //	/.cr        what the kernel's table names: ARCH/entry and the procfs of the builder's pid namespace
 //	/sealed/N   files of the host that nobody can write to, whatever rights a process below has
 //	/tools/N    tool roots               /root/N     the hidden directory of one root
+//	                                     /view/N     what processes see of it
 const stageSize = "16m"
 
 // layOut makes the stage. An overlay without an upper can't be written through, not even by its file system's owner: so
 // what processes of the builder execute of the host's files comes through one.
 func (k *keeper) layOut() error {
 	if err := mount.Private(); err != nil {
+		return err
+	}
+	var err error
+	if k.nobody, err = nobody(); err != nil {
 		return err
 	}
 	stage, err := mount.New("tmpfs", mount.NoDev, mount.Option{Key: "size", Value: stageSize}, mount.Option{Key: "mode", Value: "755"})
@@ -45,7 +50,7 @@ func (k *keeper) layOut() error {
 	if err := mount.Pivot(stage); err != nil {
 		return err
 	}
-	for _, dir := range []string{"/host", "/proc", "/sealed", "/tools", "/tools/none", "/root", "/procfs", protocol.HiddenDir} {
+	for _, dir := range []string{"/host", "/proc", "/sealed", "/tools", "/tools/none", "/root", "/view", "/procfs", protocol.HiddenDir} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return err
 		}
