@@ -27,6 +27,7 @@ func (k *keeper) answer() {
 func (k *keeper) answerOne(r seccomp.Request) {
 	switch r.Call {
 	case seccomp.CallExitGroup:
+		k.replay(r.PID)
 		k.exits(r.PID)
 		_ = k.listener.Continue(r.ID)
 	case seccomp.CallUname:

@@ -45,6 +45,7 @@ type keeper struct {
 	mu       sync.Mutex
 	roots    map[identity]*root
 	pending  map[int]*pending
+	returned map[int]*returned
 	attached map[int]*attachment // by the thread group that it was made for
 	tools    map[string]*tools   // by base directory
 	sealed   map[string]string   // host path → where its file is, read-only for good
@@ -58,7 +59,7 @@ type keeper struct {
 func Main() int {
 	k := &keeper{
 		conn:  fdsock.Open(os.NewFile(3, "crossroot")),
-		roots: map[identity]*root{}, pending: map[int]*pending{}, attached: map[int]*attachment{},
+		roots: map[identity]*root{}, pending: map[int]*pending{}, returned: map[int]*returned{}, attached: map[int]*attachment{},
 		tools: map[string]*tools{}, sealed: map[string]string{}, answers: map[int]chan Order{}, byFD: map[string]int{},
 	}
 	if err := k.run(); err != nil {

@@ -39,11 +39,12 @@ func (p *pending) close() {
 
 // attachment is a hidden directory in one process's root. It lasts until that process ends.
 type attachment struct {
-	root *root
-	dir  *os.File // the root, where the mount point is removed
-	ns   *os.File // the builder's mount namespace; nil: the process's is the builder's
-	mine uint64   // the number of the namespace in which it was attached
-	once sync.Once
+	root   *root
+	dir    *os.File // the root, where the mount point is removed
+	ns     *os.File // the builder's mount namespace; nil: the process's is the builder's
+	mine   uint64   // the number of the namespace in which it was attached
+	theirs uint64   // and of the builder's
+	once   sync.Once
 }
 
 // locate attaches the hidden directory to the root of a process which has none. The namespace of a process that may
@@ -257,6 +258,7 @@ func (k *keeper) attach(r seccomp.Request, id identity, a arch.Arch, outside *pe
 		if at.ns, err = duplicate(outside.ns); err != nil {
 			return err
 		}
+		at.theirs = outside.id
 	}
 	if at.dir, err = reopen(keep); err != nil {
 		at.close()
@@ -403,17 +405,22 @@ func (k *keeper) noteBuilder() (err error) {
 
 // mayUnshare reports whether a process has CAP_SYS_ADMIN in its user namespace.
 func mayUnshare(proc string) bool {
+	set, err := capabilities(proc)
+	return err == nil && set&(1<<unix.CAP_SYS_ADMIN) != 0
+}
+
+// capabilities is a process's effective set.
+func capabilities(proc string) (uint64, error) {
 	text, err := os.ReadFile(proc + "/status")
 	if err != nil {
-		return false
+		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
 		if value, ok := strings.CutPrefix(line, "CapEff:"); ok {
-			set, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
-			return err == nil && set&(1<<unix.CAP_SYS_ADMIN) != 0
+			return strconv.ParseUint(strings.TrimSpace(value), 16, 64)
 		}
 	}
-	return false
+	return 0, unix.ENODATA
 }
 
 func duplicate(f *os.File) (*os.File, error) {

@@ -82,7 +82,13 @@ func (k *keeper) outsideFile(r seccomp.Request) (*os.File, unix.Errno) {
 			ns.Close()
 			return nil, number(err)
 		}
+		if !mayReturn(proc, ns) {
+			ns.Close()
+			root.Close()
+			return nil, unix.EPERM
+		}
 		k.setPending(r.PID, &pending{root: root, ns: ns})
+		k.noteReturn(r.PID, at)
 		back, err := duplicate(at.ns)
 		if err != nil {
 			return nil, number(err)
