@@ -74,7 +74,11 @@ func (f *finder) next(ctx context.Context, e keeper.Event, target arch.Arch) (*t
 	if r == nil || r.twin == nil {
 		return nil, "", nil
 	}
-	s, all, err := with(state.State(*e.Packages), r.ahead, target.Debian)
+	s := state.State(*e.Packages)
+	if len(s.Status) == 0 { // the root was found before anything was in it
+		r.ahead = unpacked(r.dir, target.Debian)
+	}
+	s, all, err := with(s, r.ahead, target.Debian)
 	if err != nil {
 		return nil, "", err
 	}
