@@ -96,6 +96,14 @@ func (b *Box) must(err error) {
 	}
 }
 
+func copyFile(from, to string) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, 0o755)
+}
+
 // Result is how a wrap ended.
 type Result struct {
 	Out, Err string

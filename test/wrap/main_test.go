@@ -83,14 +83,6 @@ func build(dir string) error {
 	return nil
 }
 
-func copyFile(from, to string) error {
-	data, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, data, 0o755)
-}
-
 // testAs runs this test program as u (nil: whoever we are) in a working directory of its own.
 func testAs(dir string, u *user.User) (int, error) {
 	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
