@@ -181,8 +181,10 @@ func (k *keeper) protect() error {
 	if !k.setup.Protect {
 		return nil
 	}
+	// /proc is the kernel's own, and gives way to a new one.
+	paths := append([]string{"/proc"}, k.setup.Writable...)
 	var writable []*os.File
-	for _, name := range k.setup.Writable {
+	for _, name := range paths {
 		tree, err := mount.Clone(nil, name, true)
 		if err != nil {
 			return &Error{Kind: "writable", Err: err}
@@ -201,7 +203,7 @@ func (k *keeper) protect() error {
 	if err := mount.SetAttributes(root, mount.ReadOnly, true); err != nil {
 		return err
 	}
-	for _, dir := range []string{"/tmp", "/var/tmp", "/run"} {
+	for _, dir := range []string{"/tmp", "/var/tmp", "/run", "/dev/shm"} {
 		tmpfs, err := mount.New("tmpfs", mount.NoSuid|mount.NoDev, mount.Option{Key: "mode", Value: "1777"})
 		if err != nil {
 			return err
@@ -212,13 +214,30 @@ func (k *keeper) protect() error {
 			return err
 		}
 	}
-	for i, name := range k.setup.Writable {
-		if err := os.MkdirAll(name, 0o755); err != nil { // below one of the new ones
-			return &Error{Kind: "writable", Err: err}
+	for i, name := range paths {
+		if _, err := os.Lstat(name); err != nil { // it lay below one of the new ones
+			if err := mountPoint(name, writable[i]); err != nil {
+				return &Error{Kind: "writable", Err: err}
+			}
 		}
 		if err := mount.AttachAt(writable[i], name); err != nil {
 			return &Error{Kind: "writable", Err: err}
 		}
 	}
 	return nil
+}
+
+// mountPoint makes what a mount can be attached to: a directory or a file, as the mount is.
+func mountPoint(name string, tree *os.File) error {
+	info, err := tree.Stat()
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return os.MkdirAll(name, 0o755)
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(name, nil, 0o644)
 }
