@@ -24,16 +24,17 @@ type env struct {
 	references      map[bool]roots.Stage // by place.native
 	sets            map[bool]roots.Stage // as well; made when a job asks for one
 	cache           roots.Cache
-	twin            string // of the finished foreign root
-	work            string // on the disk
-	memory          string // on a tmpfs; empty when there is none
+	made            map[string]string // what jobs made that is to be the same, by group
+	twin            string            // of the finished foreign root
+	work            string            // on the disk
+	memory          string            // on a tmpfs; empty when there is none
 	root            bool
 	phases          *phases // of the job that is running
 }
 
 // prepare makes what is not measured: crossroot, the first stages, the finished roots, and crossroot's tool root.
 func prepare(ctx context.Context, o options) (*env, error) {
-	e := &env{root: os.Getuid() == 0, shared: map[place]string{}, references: map[bool]roots.Stage{}, sets: map[bool]roots.Stage{}}
+	e := &env{root: os.Getuid() == 0, shared: map[place]string{}, references: map[bool]roots.Stage{}, sets: map[bool]roots.Stage{}, made: map[string]string{}}
 	var err error
 	if e.work, err = os.MkdirTemp("", "crossroot-bench-"); err != nil {
 		return nil, err
@@ -126,6 +127,9 @@ func (e *env) place(ctx context.Context, p place) (root string, remove func(), e
 	stage := e.foreign
 	if p.native {
 		stage = e.native
+	}
+	if p.none {
+		return "", func() {}, nil
 	}
 	if !p.fresh {
 		root, err := e.finished(ctx, p)

@@ -24,6 +24,7 @@ type place struct {
 	native bool // amd64 instead of the foreign architecture
 	set    bool // finished, with the archives of a set of packages, instead of the first stage
 	memory bool // in a tmpfs instead of on the disk
+	none   bool // no root: the job makes one
 	fresh  bool // a new copy of the first stage for each round; otherwise the finished root, never changed
 }
 
@@ -42,7 +43,7 @@ func jobs() []job {
 	foreign, native := place{fresh: true}, place{native: true, fresh: true}
 	ready, readyNative := place{}, place{native: true}
 	set, setNative := place{set: true, fresh: true}, place{set: true, native: true, fresh: true}
-	return []job{
+	return append([]job{
 		{group: stageGroup, name: "crossroot", root: foreign, run: crossroot(roots.SecondStage, "--keep", "success")},
 		{group: stageGroup, name: "crossroot, spool on disk", root: foreign,
 			run: crossroot(roots.SecondStage, "--keep", "success", "--spool", "disk")},
@@ -71,7 +72,7 @@ func jobs() []job {
 		{group: setGroup, name: "native chroot, disk", root: setNative, extra: true, run: plain(installSet)},
 		{group: setGroup, name: "native chroot, tmpfs", root: place{set: true, native: true, fresh: true, memory: true}, extra: true,
 			run: plain(installSet)},
-	}
+	}, builderJobs()...)
 }
 
 // crossroot runs the command under test and keeps what it reports about its own time.

@@ -2,7 +2,7 @@
 // same packages of this machine's own CPU in a plain chroot. It makes its own roots (test/roots), builds crossroot,
 // interleaves the runs so that a noisy minute hits all of them, and prints medians with ratios.
 //
-//	go run ./bench [-rounds 3] [-arch armhf] [-only second,2000,warm,twin,packages] [-check]
+//	go run ./bench [-rounds 3] [-arch armhf] [-only second,2000,warm,twin,packages,wrap] [-check]
 package main
 
 import (

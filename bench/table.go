@@ -106,6 +106,9 @@ func wanted() []goal {
 		{"2000 x true: crossroot with a twin / native, at most 1.6", loopGroup, "crossroot, twin", "native chroot", 1.6, false},
 		{"twin of a minimal root from a warm cache: at most 5 s", twinGroup, "crossroot tools twin, packages in the cache", "", 5, false},
 		{"packages: crossroot with a twin / same CPU in the same sandbox, at most 1.3", setGroup, "crossroot, twin", "same CPU, crossroot's sandbox", 1.3, false},
+		{"mmdebstrap minbase: wrap / same CPU, at most 1.1", minbaseGroup, "crossroot wrap", "same CPU", 1.1, false},
+		{"mmdebstrap minbase: qemu-user / wrap, at least 5", minbaseGroup, "qemu-user", "crossroot wrap", 5, true},
+		{"mmdebstrap apt: wrap / same CPU, at most 1.4", aptGroup, "crossroot wrap", "same CPU", 1.4, false},
 	}
 }
 
