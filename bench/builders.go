@@ -123,7 +123,7 @@ const containerfile = `FROM scratch
 ADD base.tar /
 RUN useradd -m -s /bin/sh builder && groupadd -r svc && id builder
 RUN i=0; while [ $i -lt 1000 ]; do /bin/true; i=$((i+1)); done
-RUN perl -e 'print "from perl\n"' >/etc/perl && dpkg-query -W >/etc/packages
+RUN perl -e 'print "from perl\n"' >/etc/made-by-perl && dpkg-query -W >/etc/packages
 `
 
 // platforms are architectures as images call them.
