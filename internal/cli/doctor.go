@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/crossroot/crossroot/internal/arch"
 	"github.com/crossroot/crossroot/internal/doctor"
 	"github.com/crossroot/crossroot/internal/session"
+	"github.com/crossroot/crossroot/internal/wrap"
 )
 
 // diagnosis is what doctor prints as JSON.
@@ -22,10 +24,11 @@ type diagnosis struct {
 
 func doctorVerb(ctx context.Context, e *env, args []string) (int, error) {
 	var o session.Options
-	var asJSON bool
+	var asJSON, fix bool
 	f := flags(e, "doctor")
 	f.StringVar(&o.Tools, "tools", "host", "where native programs come from: `host|DIR`")
 	f.BoolVar(&asJSON, "json", false, "print the findings as JSON")
+	f.BoolVar(&fix, "fix", false, "remove what a killed wrap left in roots")
 	rest, err := parse(e, f, args)
 	if err != nil {
 		return 0, err
@@ -43,6 +46,7 @@ func doctorVerb(ctx context.Context, e *env, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	d.Machine = append(d.Machine, leftovers(fix)...)
 	d.Works = doctor.Works(d.Machine) && doctor.Works(d.InRoot)
 	if asJSON {
 		encoder := json.NewEncoder(e.stdout)
@@ -56,6 +60,34 @@ func doctorVerb(ctx context.Context, e *env, args []string) (int, error) {
 		return ExitProblem, nil
 	}
 	return ExitOK, err
+}
+
+// leftovers tells about, or removes, mount points of wraps that were killed together with their keeper.
+func leftovers(fix bool) []doctor.Finding {
+	dirs, err := session.UserDirs()
+	if err != nil {
+		return nil // told by the others
+	}
+	before, _ := wrap.Leftovers(dirs, false)
+	left, err := before, error(nil)
+	if fix {
+		left, err = wrap.Leftovers(dirs, true)
+	}
+	finding := doctor.Finding{Name: "leftovers"}
+	switch {
+	case err != nil:
+		finding.Level, finding.Found = doctor.Warn, "of a killed wrap: "+err.Error()
+		finding.Remedy = "remove the empty directory .cr by hand"
+	case len(left) > 0:
+		finding.Level = doctor.Warn
+		finding.Found = "a killed wrap left an empty directory .cr in " + strings.Join(left, ", ")
+		finding.Remedy = "crossroot doctor --fix, or the next crossroot wrap, removes it"
+	case len(before) > 0:
+		finding.Level, finding.Found = doctor.OK, "removed from "+strings.Join(before, ", ")
+	default:
+		return nil
+	}
+	return []doctor.Finding{finding}
 }
 
 func tools(o session.Options) string {

@@ -45,7 +45,12 @@ const (
 	// RequestOutside (what): a descriptor of the builder's mount namespace, of this root in it, of the working directory in
 	// it, in this order: the way back for programs that change mounts, when MISS answered EXDEV.
 	RequestOutside = 4
+	// RequestPresent: answered by Present where a builder is wrapped.
+	RequestPresent = 5
 )
+
+// Present is the answer to RequestPresent.
+const Present = 0x10002
 
 // What RequestOutside asks for.
 const (

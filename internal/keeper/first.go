@@ -73,6 +73,9 @@ func (k *keeper) startFirst() (*fdsock.Conn, error) {
 	return conn, nil
 }
 
+// passedOn makes a real-time signal of one that a terminal could have sent.
+const passedOn = syscall.Signal(40)
+
 func sameIDs(ranges []protocol.Range) []syscall.SysProcIDMap {
 	var m []syscall.SysProcIDMap
 	for _, r := range ranges {
@@ -144,7 +147,8 @@ func runFirst(conn *fdsock.Conn) (*protocol.Exit, error) {
 		return nil, err
 	}
 	heard := make(chan os.Signal, 32)
-	signal.Notify(heard, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGPIPE)
+	signal.Notify(heard, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGPIPE,
+		passedOn+unix.SIGINT, passedOn+unix.SIGQUIT)
 	if err := mountProc(conn); err != nil {
 		return nil, err
 	}
@@ -168,6 +172,12 @@ func runFirst(conn *fdsock.Conn) (*protocol.Exit, error) {
 	if exit != nil {
 		return exit, nil
 	}
+	if null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
+		for i := range 3 { // whoever reads the builder's streams sees their end
+			_ = unix.Dup3(int(null.Fd()), i, 0)
+		}
+		null.Close()
+	}
 	go func() {
 		var nothing bool
 		_, _ = conn.Receive(&nothing) // the end of the keeper is the end of the builder
@@ -175,9 +185,11 @@ func runFirst(conn *fdsock.Conn) (*protocol.Exit, error) {
 	}()
 	go func() {
 		for s := range heard {
-			switch s { // the terminal's signals reach the builder by themselves
+			switch n := s.(syscall.Signal); n { // the terminal's signals reach the builder by themselves
 			case unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2:
-				_ = unix.Kill(pid, s.(syscall.Signal))
+				_ = unix.Kill(pid, n)
+			case passedOn + unix.SIGINT, passedOn + unix.SIGQUIT:
+				_ = unix.Kill(pid, n-passedOn)
 			}
 		}
 	}()

@@ -34,6 +34,8 @@ type keeper struct {
 	first    *os.Process
 	ordered  atomic.Bool
 	umask    int      // the caller's
+	notes    *os.File // see Note
+	host     *os.File // the host's tree, if the builder's is another one
 	nobody   *os.File // a user namespace without ids
 
 	// By name: the architecture whose handler gets an architecture's executables.
@@ -70,15 +72,22 @@ func Main() int {
 }
 
 func (k *keeper) run() error {
-	if _, err := k.conn.Receive(&k.setup); err != nil {
+	files, err := k.conn.Receive(&k.setup)
+	if err != nil {
 		return err
 	}
+	if len(files) == 1 {
+		k.notes = files[0]
+	}
 	runtime.LockOSThread() // PDEATHSIG of children follows the thread that made them
+	// The end of the outside process is seen by the connection; there is something to take away then.
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl", err)
+	}
 	if err := userns.BecomeRoot(); err != nil {
 		return err
 	}
 	k.umask = unix.Umask(0)
-	var err error
 	if k.policy, err = k.readPolicy(); err != nil {
 		return err
 	}
@@ -146,7 +155,11 @@ func (k *keeper) listen() {
 		}
 		switch o.Kind {
 		case OrderSignal:
-			_ = k.first.Signal(syscall.Signal(o.Signal))
+			s := syscall.Signal(o.Signal)
+			if s == unix.SIGINT || s == unix.SIGQUIT {
+				s += passedOn
+			}
+			_ = k.first.Signal(s)
 		case OrderKill:
 			k.ordered.Store(true)
 			k.kill()

@@ -307,6 +307,7 @@ func (k *keeper) use(at *attachment) error {
 	defer k.mu.Unlock()
 	root := at.root
 	if root.users == 0 {
+		k.note(root, at.dir)
 		made, err := makePoint(at.dir)
 		if err != nil {
 			return err

@@ -50,6 +50,7 @@ type root struct {
 	// Under the keeper's lock: how many attachments there are, and whether the mount point is the keeper's.
 	users int
 	made  bool
+	noted bool
 }
 
 // tools is a tool root, attached to the stage.

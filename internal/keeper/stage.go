@@ -39,9 +39,11 @@ func (k *keeper) layOut() error {
 		return err
 	}
 	defer stage.Close()
-	host, err := mount.Clone(nil, "/", true)
-	if err != nil {
-		return err
+	host := k.host
+	if host == nil {
+		if host, err = mount.Clone(nil, "/", true); err != nil {
+			return err
+		}
 	}
 	defer host.Close()
 	if err := mount.AttachAt(stage, "/"); err != nil {
@@ -183,6 +185,15 @@ func (k *keeper) protect() error {
 	}
 	// /proc is the kernel's own, and gives way to a new one.
 	paths := append([]string{"/proc"}, k.setup.Writable...)
+	if err := mount.Private(); err != nil {
+		return err
+	}
+	// The keeper itself needs the files that lie where something empty is put.
+	host, err := mount.Clone(nil, "/", true)
+	if err != nil {
+		return err
+	}
+	k.host = host
 	var writable []*os.File
 	for _, name := range paths {
 		tree, err := mount.Clone(nil, name, true)
@@ -191,9 +202,6 @@ func (k *keeper) protect() error {
 		}
 		defer tree.Close()
 		writable = append(writable, tree)
-	}
-	if err := mount.Private(); err != nil {
-		return err
 	}
 	root, err := os.OpenFile("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

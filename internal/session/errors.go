@@ -41,6 +41,7 @@ const (
 	KindOutput     Kind = "output"     // what the command wrote can't be
 	KindKilled     Kind = "killed"
 	KindInit       Kind = "init"
+	KindNested     Kind = "nested" // inside a wrap
 	KindInternal   Kind = "internal"
 )
 

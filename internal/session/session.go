@@ -6,9 +6,11 @@ package session
 
 import (
 	"context"
+	"errors"
 	"os"
 	"time"
 
+	"github.com/crossroot/crossroot/internal/keeper"
 	"github.com/crossroot/crossroot/internal/policy"
 	"github.com/crossroot/crossroot/internal/protocol"
 )
@@ -87,6 +89,9 @@ type Result struct {
 // Run runs a command in ROOT. An *Error means that crossroot failed and ROOT is unchanged (but see Error.Changed);
 // otherwise the command ran, or could not be executed (Result.Exit.Exec).
 func Run(ctx context.Context, root *Root, o Options) (*Result, error) {
+	if keeper.Present() {
+		return nil, fail(KindNested, root.Name, errors.New("a run inside a wrap can't be had; the wrap dispatches by itself: chroot ROOT COMMAND"))
+	}
 	began := time.Now()
 	r := &run{root: root, o: o, began: began, last: began}
 	result, err := r.do(ctx)

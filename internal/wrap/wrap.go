@@ -63,6 +63,7 @@ type wrap struct {
 	o     Options
 	setup keeper.Setup
 	conn  *fdsock.Conn
+	notes *os.File
 	tools finder
 
 	asks     sync.WaitGroup
@@ -72,22 +73,31 @@ type wrap struct {
 // Run runs the command to its end.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	began := time.Now()
+	heard := make(chan os.Signal, 16)
+	signal.Notify(heard, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2)
+	defer signal.Stop(heard)
+	if keeper.Present() {
+		return nested(o, heard)
+	}
 	w := &wrap{o: o}
 	w.tools = finder{o: &w.o, roots: map[int]*found{}}
 	defer w.tools.close()
+	w.cleanUp()
 	ids, err := w.prepare()
 	if err != nil {
 		return nil, err
 	}
-	heard := make(chan os.Signal, 16)
-	signal.Notify(heard, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2)
-	defer signal.Stop(heard)
+	if w.notes, err = openNotes(o.Dirs); err != nil {
+		return nil, &session.Error{Kind: session.KindState, Err: err}
+	}
+	defer w.forget()
 	process, err := w.start(ids)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _, _ = process.Wait() }()
 	defer w.conn.Close()
+	w.letGo()
 	go w.forward(heard)
 	if o.Timeout > 0 {
 		timer := time.AfterFunc(o.Timeout, func() {
@@ -186,7 +196,7 @@ func (w *wrap) start(ids userns.Map) (*os.Process, error) {
 		conn.Close()
 		return nil, &session.Error{Kind: session.KindUserns, Err: fmt.Errorf("make namespaces: %w", err)}
 	}
-	if err := errors.Join(ids.Write(process.Pid), conn.Send(w.setup)); err != nil {
+	if err := errors.Join(ids.Write(process.Pid), conn.Send(w.setup, w.notes)); err != nil {
 		_ = process.Kill()
 		_, _ = process.Wait()
 		conn.Close()
@@ -198,6 +208,21 @@ func (w *wrap) start(ids userns.Map) (*os.Process, error) {
 	}
 	w.conn = conn
 	return process, nil
+}
+
+// letGo leaves standard input and output to the command, so that whoever reads or writes them sees their end. Terminals
+// have none, and tell who is in the foreground.
+func (w *wrap) letGo() {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	defer null.Close()
+	for _, f := range w.o.Stdio[:2] {
+		if !term.IsTerminal(int(f.Fd())) {
+			_ = unix.Dup3(int(null.Fd()), int(f.Fd()), 0)
+		}
+	}
 }
 
 // converse takes what the keeper tells, until the command has ended.

@@ -75,14 +75,14 @@ echo $bad`)
 // Many first dispatches at once, in one root and in many.
 func TestParallel(t *testing.T) {
 	b := Setup(t)
-	b.Prints("200\n", `for i in $(seq 200); do chroot $R uname -m & done | grep -c armv7l; wait`)
+	b.Prints("200\n", `(for i in $(seq 200); do chroot $R uname -m & done; wait) | grep -c armv7l`)
 	var roots []string
 	for i := range 8 {
 		dir := filepath.Join(b.dir, fmt.Sprintf("root%d", i))
 		b.MakeRoot(dir)
 		roots = append(roots, dir)
 	}
-	b.Prints("24\n", `for r in `+strings.Join(roots, " ")+`; do for i in 1 2 3; do chroot $r uname -m & done; done | grep -c armv7l; wait; ls -d $D/root*/.cr 2>/dev/null; true`)
+	b.Prints("24\n", `(for r in `+strings.Join(roots, " ")+`; do for i in 1 2 3; do chroot $r uname -m & done; done; wait) | grep -c armv7l; ls -d $D/root*/.cr 2>/dev/null; true`)
 }
 
 // Two programs of a new root at the same instant, from a process that has many threads.
