@@ -137,6 +137,7 @@ func (k *keeper) register() error {
 	if k.handlers, err = binfmt.Open(); err != nil {
 		return &Error{Kind: "binfmt", Err: err}
 	}
+	k.copyHandlers() // the last that is entered is asked first
 	k.handlerOf = handlers()
 	for _, a := range arch.All() {
 		if k.handlerOf[a.Name] != a.Name {

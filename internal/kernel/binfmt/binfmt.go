@@ -30,14 +30,33 @@ func (t *Table) Close() error { return t.dir.Close() }
 // Register adds a handler for executables whose first bytes are magic under mask. Flags: P keeps argv[0], O hands the
 // opened executable over, C takes credentials from it, F opens the interpreter now.
 func (t *Table) Register(name string, magic, mask []byte, interpreter, flags string) error {
-	line := fmt.Sprintf(":%s:M:0:%s:%s:%s:%s", name, escape(magic), escape(mask), interpreter, flags)
+	return t.Add(name, Handler{Interpreter: interpreter, Flags: flags, Offset: "0", Magic: magic, Mask: mask})
+}
+
+// Handler is any kind of one: by magic bytes at an offset, or by the file's name.
+type Handler struct {
+	Interpreter, Flags string
+	Offset             string // decimal
+	Magic, Mask        []byte // no mask: all bits count
+	Extension          string // without the dot; instead of the magic bytes
+}
+
+// Add adds a handler.
+func (t *Table) Add(name string, h Handler) error {
+	line := fmt.Sprintf(":%s:M:%s:%s:%s:%s:%s", name, h.Offset, escape(h.Magic), escape(h.Mask), h.Interpreter, h.Flags)
+	if h.Extension != "" {
+		line = fmt.Sprintf(":%s:E::%s::%s:%s", name, h.Extension, h.Interpreter, h.Flags)
+	}
+	if strings.ContainsAny(h.Interpreter+h.Extension+h.Offset+h.Flags, ":\n") {
+		return fmt.Errorf("register handler %s: a colon or newline in it", name)
+	}
 	fd, err := unix.Openat(int(t.dir.Fd()), "register", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: "binfmt_misc/register", Err: err}
 	}
 	defer unix.Close(fd)
 	if _, err := unix.Write(fd, []byte(line)); err != nil {
-		return fmt.Errorf("register handler for %s executables: %w", name, err)
+		return fmt.Errorf("register handler %s: %w", name, err)
 	}
 	return nil
 }
