@@ -49,11 +49,16 @@ func (k *keeper) startFirst() (*fdsock.Conn, error) {
 	if k.setup.NoNet {
 		flags |= unix.CLONE_NEWNET
 	}
+	// In a namespace whose groups can't be dropped, such as that of `unshare -r`, neither can they below.
+	setgroups, err := os.ReadFile("/proc/self/setgroups")
+	if err != nil {
+		return nil, err
+	}
 	k.first, err = os.StartProcess("/proc/self/exe", []string{FirstName}, &os.ProcAttr{
 		Env: []string{}, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, theirs},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags: flags, Pdeathsig: unix.SIGKILL,
-			UidMappings: sameIDs(k.setup.UIDs), GidMappings: sameIDs(k.setup.GIDs), GidMappingsEnableSetgroups: true,
+			UidMappings: sameIDs(k.setup.UIDs), GidMappings: sameIDs(k.setup.GIDs), GidMappingsEnableSetgroups: string(setgroups) != "deny\n",
 		},
 	})
 	theirs.Close()

@@ -207,3 +207,12 @@ func TestNested(t *testing.T) {
 		}
 	}
 }
+
+// Root of a namespace with a single id, whose groups can't be dropped, is root enough.
+func TestSmallNamespace(t *testing.T) {
+	b := Setup(t)
+	if out := b.shell("unshare -rm $CROSSROOT wrap -- chroot $R uname -m"); out != native {
+		b.Errorf("%q", out)
+	}
+	b.gone()
+}
