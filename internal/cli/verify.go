@@ -95,6 +95,10 @@ func cutShort(p *printer, cut *verify.Cut) int {
 		p.fail("timeout", cut.Error()+": nothing was compared")
 		return ExitTimeout
 	}
+	if n := cut.Result.Interrupted; n != 0 {
+		p.fail("interrupted", cut.Error()+": nothing was compared")
+		return 128 + n
+	}
 	p.fail("killed", cut.Error()+": nothing was compared")
 	return cut.Result.Exit.Code
 }

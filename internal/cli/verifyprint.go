@@ -44,9 +44,16 @@ func printVerify(w io.Writer, p *printer, r *verify.Result) {
 	if r.Baseline != nil {
 		fmt.Fprintf(w, "the emulated run is that of %s in %s\n", r.Baseline.At.Format("2006-01-02 15:04 MST"), clean(r.Baseline.File))
 	}
+	if r.Kept != "" {
+		fmt.Fprintf(w, "the emulated run is kept in %s\n", clean(r.Kept))
+	}
+	differences := len(r.Differences)
+	if r.Dispatched.Exit.Code != r.Emulated.Exit.Code {
+		differences++
+	}
 	sums := outcomes(r.Dispatched.Report.Programs)
 	fmt.Fprintf(w, "%d paths changed, %d differences, %d more with a known reason; %d of %d executions native; %.1f s dispatched, %.1f s emulated\n",
-		len(r.Dispatched.Report.Changes), len(r.Differences), len(r.Exempt), sums[policy.Native], total(sums),
+		len(r.Dispatched.Report.Changes), differences, len(r.Exempt), sums[policy.Native], total(sums),
 		r.Dispatched.Duration.Seconds(), r.Emulated.Duration.Seconds())
 }
 

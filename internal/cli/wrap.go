@@ -51,14 +51,24 @@ func (s *wrapFlags) options() (wrap.Options, error) {
 	}
 	o.Fidelity, o.NoNet = policy.Fidelity(s.fidelity), s.net == "none"
 	switch {
-	case s.tools == "":
-		return o, usageError{"--tools: auto, host, twin or a directory"}
+	case !isTools(s.tools):
+		return o, usageError{fmt.Sprintf("--tools %s: auto, host, twin or a directory", s.tools)}
 	case s.timeout < 0:
 		return o, usageError{"--timeout: not negative"}
 	case len(s.writable) > 0 && !s.protect:
 		return o, usageError{"--rw: without --protect everything is writable"}
 	}
 	return o, nil
+}
+
+// isTools reports whether a value of --tools can be one.
+func isTools(value string) bool {
+	switch value {
+	case session.ToolsAuto, session.ToolsHost, session.ToolsTwin:
+		return true
+	}
+	info, err := os.Stat(value)
+	return err == nil && info.IsDir()
 }
 
 func wrapVerb(ctx context.Context, e *env, args []string) (int, error) {

@@ -42,6 +42,7 @@ type run struct {
 	spool     string     // directory to remove afterwards
 
 	timedOut, killed atomic.Bool
+	interrupted      atomic.Int32
 }
 
 func (r *run) lap(phase string) {
@@ -196,6 +197,9 @@ func (r *run) findTools(ctx context.Context) error {
 			return err
 		}
 	}
+	if r.o.EmulateAll && len(r.setup.Emulators) == 0 {
+		return fail(KindEmulator, r.root.Name, fmt.Errorf("there is no emulator for %s on PATH", r.root.Arch.Name))
+	}
 	return nil
 }
 
@@ -254,7 +258,7 @@ func (r *run) converse(ctx context.Context) (*Result, error) {
 		case protocol.EventExited:
 			r.follower.stop()
 			result.Exit = *e.Exit
-			result.TimedOut, result.Killed = r.timedOut.Load(), r.killed.Load()
+			result.TimedOut, result.Killed, result.Interrupted = r.timedOut.Load(), r.killed.Load(), int(r.interrupted.Load())
 			if err := r.stdio.drain(); err != nil {
 				return nil, fail(KindOutput, "", err)
 			}

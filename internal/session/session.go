@@ -75,15 +75,17 @@ type Options struct {
 
 // Result is how a run ended.
 type Result struct {
-	Exit      protocol.Exit
-	TimedOut  bool
-	Killed    bool // by a second signal, or by one that the command didn't heed
-	Committed bool
-	Report    *protocol.Report
-	Manifest  []byte // of what changed, in package tree's text form
-	Arch      string
-	Tools     string // where the native programs came from
-	Duration  time.Duration
+	Exit     protocol.Exit
+	TimedOut bool
+	Killed   bool // by a second signal, or by one that the command didn't heed
+	// Interrupted is the signal that asked this process, and so the command, to end; 0: none did.
+	Interrupted int
+	Committed   bool
+	Report      *protocol.Report
+	Manifest    []byte // of what changed, in package tree's text form
+	Arch        string
+	Tools       string // where the native programs came from
+	Duration    time.Duration
 }
 
 // Run runs a command in ROOT. An *Error means that crossroot failed and ROOT is unchanged (but see Error.Changed);

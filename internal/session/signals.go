@@ -52,6 +52,7 @@ func (r *run) forward() (<-chan protocol.Order, func()) {
 					}
 					continue
 				case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT:
+					r.interrupted.Store(int32(s.(syscall.Signal)))
 					if ending++; ending > 1 {
 						send(protocol.Order{Kind: protocol.OrderKill})
 						continue

@@ -144,11 +144,13 @@ func readBaseline(r io.Reader) (*baseline, error) {
 	return &b, nil
 }
 
+// wanted reports whether there is something to save. A command that can't be executed is no reference.
+func (b *baseline) wanted() bool {
+	return b.file != "" && b.changed && b.Emulated.Exit.Exec == ""
+}
+
 // save writes the file, whole or not at all.
 func (b *baseline) save() error {
-	if b.file == "" || !b.changed {
-		return nil
-	}
 	if b.Made.IsZero() {
 		b.Made = time.Now().UTC().Truncate(time.Second)
 	}

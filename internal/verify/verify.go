@@ -12,6 +12,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/crossroot/crossroot/internal/arch"
 	"github.com/crossroot/crossroot/internal/exempt"
 	"github.com/crossroot/crossroot/internal/policy"
 	"github.com/crossroot/crossroot/internal/session"
@@ -45,8 +46,9 @@ type Result struct {
 	Dispatched, Emulated *session.Result
 	Differences          []tree.Difference // A is the dispatched run, B the emulated one
 	Exempt               []Exempted
-	Twice                bool  // there were two emulated runs
-	Baseline             *Made // the emulated run comes from a file
+	Twice                bool   // there were two emulated runs
+	Baseline             *Made  // the emulated run comes from a file
+	Kept                 string // the file in which the emulated run was kept
 	Blame                *Finding
 }
 
@@ -77,6 +79,9 @@ func (c *Cut) Error() string {
 	if c.Result.TimedOut {
 		return fmt.Sprintf("the %s took longer than --timeout allows", c.Run)
 	}
+	if c.Result.Interrupted != 0 {
+		return fmt.Sprintf("the %s was interrupted", c.Run)
+	}
 	return fmt.Sprintf("the %s was killed", c.Run)
 }
 
@@ -101,6 +106,9 @@ func Run(ctx context.Context, root *session.Root, run session.Options, o Options
 	}
 	if v.list, err = exempt.Default(); err != nil {
 		return nil, err
+	}
+	if static, other := session.Emulator(root.Arch); run.Qemu == "" && static == "" && other == "" && !root.Arch.RunsNativelyOn(arch.Host()) {
+		return nil, &session.Error{Kind: session.KindEmulator, Path: root.Name, Err: fmt.Errorf("there is no emulator for %s on PATH, so there is nothing to compare with", root.Arch.Name)}
 	}
 	release, err := root.Hold(ctx, run)
 	if err != nil {
@@ -150,6 +158,10 @@ func (v *verifier) halves(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !base.wanted() {
+		return nil
+	}
+	r.Kept = base.file
 	return base.save()
 }
 
@@ -175,7 +187,7 @@ func (v *verifier) once(ctx context.Context, what string, o session.Options) (*s
 	if err != nil {
 		return nil, err
 	}
-	if r.TimedOut || r.Killed {
+	if r.TimedOut || r.Killed || r.Interrupted != 0 {
 		return nil, &Cut{what, r}
 	}
 	return r, nil
