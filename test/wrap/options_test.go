@@ -33,7 +33,7 @@ func TestExitCodes(t *testing.T) {
 		{"wrap --rw /tmp true", failed, "--protect"},
 		{"wrap --protect --rw /no/such true", failed, "--rw"},
 		{"wrap --timeout -1s true", failed, "--timeout"},
-		{"wrap --tools /no/such true", 0, ""}, // nothing foreign was executed
+		{"wrap --tools /no/such true", failed, "a directory"},
 		{"wrap --policy /no/such true", failed, "/no/such"},
 		{"wrap --wrong true", failed, "--wrong"},
 	} {
